@@ -1,0 +1,77 @@
+"""What every test stands on: threads, seeds, clean global state, and the arrays for parity."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+import shutil
+import sys
+import tempfile
+
+import pytest
+
+from tests import parity_record
+
+BACKEND = os.environ.get("KERAS_BACKEND", "")
+SEED = 1234
+
+
+def _prepare_environment() -> None:
+    """Everything the backends read once, when they are imported."""
+    # Tests are tiny: more threads cost more than they bring, and pytest-xdist uses the cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    if BACKEND != "jax":
+        return
+    # Two devices on one CPU, for the tests under keras.distribution.DataParallel.
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_force_host_platform_device_count" not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count=2".strip()
+    # Many tests compile the same small train step. The cache lives as long as the session, so it
+    # never meets another machine or another version; xdist workers inherit it.
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        directory = tempfile.mkdtemp(prefix="keras-reweight-compilation-cache-")
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = directory
+        atexit.register(shutil.rmtree, directory, ignore_errors=True)
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+
+
+_prepare_environment()
+
+import keras  # noqa: E402
+
+from tests import global_state  # noqa: E402
+
+if keras.backend.backend() == "torch":
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def pytest_report_header() -> str:
+    return f"keras {keras.__version__}, backend {keras.backend.backend()}"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    worker = getattr(session.config, "workerinput", {}).get("workerid", "main")
+    parity_record.write(worker)
+
+
+@pytest.fixture(autouse=True)
+def clean_global_state():
+    """Same seeds and layer names for every test; a changed setting is put back and reported."""
+    with global_state.guarded():
+        keras.utils.set_random_seed(SEED)
+        yield
+        if "matplotlib.pyplot" in sys.modules:
+            sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def collect_garbage():
+    """Free the models of a module; after every test it would cost more than it frees."""
+    yield
+    gc.collect()

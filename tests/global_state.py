@@ -1,0 +1,47 @@
+"""Watches the process-wide settings that one test could change under the feet of the next."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+
+def settings() -> dict[str, Any]:
+    return {
+        "keras.config.floatx": keras.config.floatx(),
+        "keras.config.epsilon": keras.config.epsilon(),
+        "keras.config.image_data_format": keras.config.image_data_format(),
+        "keras.distribution.distribution": keras.distribution.distribution(),
+        "numpy.geterr": np.geterr(),
+    }
+
+
+def restore(values: dict[str, Any]) -> None:
+    keras.config.set_floatx(values["keras.config.floatx"])
+    keras.config.set_epsilon(values["keras.config.epsilon"])
+    keras.config.set_image_data_format(values["keras.config.image_data_format"])
+    keras.distribution.set_distribution(values["keras.distribution.distribution"])
+    np.seterr(**values["numpy.geterr"])
+
+
+@contextlib.contextmanager
+def guarded() -> Iterator[None]:
+    """Puts every setting back at the end, and raises `AssertionError` if one had changed."""
+    before = settings()
+    # Asking Keras for the dtype policy fixes it, and setting floatx would no longer change the
+    # default: so the expected policy is derived, and looked at only at the end.
+    before_policy = keras.config.floatx()
+    try:
+        yield
+    finally:
+        changed = {key: value for key, value in settings().items() if value != before[key]}
+        policy = keras.config.dtype_policy().name
+        if policy != before_policy:
+            changed["keras.config.dtype_policy"] = policy
+        keras.backend.clear_session(free_memory=False)
+        restore(before)
+    assert not changed, f"the test left these global settings changed: {changed}"
