@@ -1,0 +1,209 @@
+"""Per-sample weights inside the compiled train step, without touching the user's loss or model.
+
+While at least one hook is installed, `model.compute_loss` is an instance attribute that swaps the
+compiled losses, for the length of one call, against wrappers: Keras still resolves outputs, masks,
+loss weights and regularizers; the wrappers only hand over the per-sample losses and multiply the
+returned weights into `sample_weight`. Validation never reaches the hooks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_reweight.core.aux_targets import split_targets, weights_of_targets
+from keras_reweight.core.loss_evaluation import LossEvaluation
+from keras_reweight.core.state import rebuild_step_functions
+
+_ATTRIBUTE = "_kr_step_hooks"
+
+
+@dataclass
+class LossCall:
+    """What a hook sees of one output in one training step (all tensors of the running backend).
+
+    Attributes:
+        output: Name of the output.
+        index: Position of this loss among the `count` compiled losses of the step.
+        count: Number of compiled losses; `index == count - 1` comes last in every step.
+        y_true: Targets, auxiliary columns removed.
+        y_pred: Predictions; carries gradients.
+        losses: Float32 losses as the compiled loss gives them before reduction, `(batch,)` or
+            `(batch, ...)`; carry gradients.
+        mask: Boolean, broadcastable to `losses`: the Keras mask of `y_pred` and what the loss
+            itself ignores, or `None`.
+        sample_weight: What the user passed, multiplied by what earlier hooks returned, or `None`.
+        aux: Dict of auxiliary columns (`"sample_id"`, `"group"`), each of shape `(batch,)`.
+    """
+
+    output: str
+    index: int
+    count: int
+    y_true: Any
+    y_pred: Any
+    losses: Any
+    mask: Any
+    sample_weight: Any
+    aux: dict[str, Any]
+
+
+Hook = Callable[[LossCall], Any]
+
+
+class _StepHooks:
+    """The hooks of one model and what to put back when the last one goes."""
+
+    def __init__(self):
+        self.hooks: list[Hook] = []
+        self.aux_enabled = False
+        self.saved: dict[str, Any] = {}
+        self.had_training_argument = True
+
+
+def install_hook(model: keras.Model, hook: Hook) -> None:
+    """Call `hook(LossCall) -> weights or None` for every compiled loss of every training step."""
+    record = _record(model)
+    record.hooks.append(hook)
+    rebuild_step_functions(model)
+
+
+def remove_hook(model: keras.Model, hook: Hook) -> None:
+    """Inverse of `install_hook`; unknown hooks are ignored."""
+    record = model.__dict__.get(_ATTRIBUTE)
+    if record is None or not any(known == hook for known in record.hooks):
+        return
+    record.hooks = [known for known in record.hooks if known != hook]
+    rebuild_step_functions(model)
+    _uninstall_if_idle(model, record)
+
+
+def enable_aux(model: keras.Model) -> None:
+    """Let `fit`, `evaluate` and `train_on_batch` take targets packed with ids or groups."""
+    _record(model).aux_enabled = True
+    rebuild_step_functions(model)
+
+
+def disable_aux(model: keras.Model) -> None:
+    """Inverse of `enable_aux`."""
+    record = model.__dict__.get(_ATTRIBUTE)
+    if record is None:
+        return
+    record.aux_enabled = False
+    rebuild_step_functions(model)
+    _uninstall_if_idle(model, record)
+
+
+def _record(model):
+    record = model.__dict__.get(_ATTRIBUTE)
+    if record is None:
+        record = _StepHooks()
+        # Plain `setattr` would hand the record to Keras' and torch's attribute trackers.
+        object.__setattr__(model, _ATTRIBUTE, record)
+        _install(model, record)
+    return record
+
+
+def _install(model, record):
+    original_loss, original_metrics = model.compute_loss, model.compute_metrics
+    # A user's override may lack `training` (added in Keras 3.3); ours always needs to know it.
+    record.had_training_argument = model._compute_loss_has_training_arg
+
+    def compute_loss(x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        y, aux = split_targets(y)
+        sample_weight = weights_of_targets(sample_weight, aux)
+        arguments = {"x": x, "y": y, "y_pred": y_pred, "sample_weight": sample_weight}
+        if record.had_training_argument:
+            arguments["training"] = training
+        if not training or not record.hooks:
+            return original_loss(**arguments)
+        with _wrapped_losses(model, record.hooks, y, y_pred, aux):
+            return original_loss(**arguments)
+
+    def compute_metrics(x, y, y_pred, sample_weight=None):
+        y, aux = split_targets(y)
+        return original_metrics(x, y, y_pred, weights_of_targets(sample_weight, aux))
+
+    for name, function in (("compute_loss", compute_loss), ("compute_metrics", compute_metrics)):
+        record.saved[name] = model.__dict__.get(name)
+        object.__setattr__(model, name, function)
+    model._compute_loss_has_training_arg = True
+
+
+def _uninstall_if_idle(model, record):
+    if record.hooks or record.aux_enabled:
+        return
+    for name, previous in record.saved.items():
+        if previous is None:
+            model.__dict__.pop(name, None)
+        else:
+            object.__setattr__(model, name, previous)
+    model._compute_loss_has_training_arg = record.had_training_argument
+    object.__delattr__(model, _ATTRIBUTE)
+    rebuild_step_functions(model)
+
+
+@contextlib.contextmanager
+def _wrapped_losses(model, hooks, y, y_pred, aux):
+    compiled = model._compile_loss
+    if compiled is None:
+        raise ValueError(
+            f"Model {model.name!r} is compiled without `loss`, so there are no per-sample losses "
+            "to weight. Pass a loss to `compile`."
+        )
+    if not compiled.built:
+        compiled.build(y, y_pred)
+    original = compiled._flat_losses
+    called = []
+
+    def wrap(index, entry):
+        def weighted(y_true, prediction, sample_weight=None):
+            called.append(entry.name)
+            evaluation = LossEvaluation(entry.loss, y_true, prediction, entry.name)
+            call = LossCall(
+                entry.name,
+                index,
+                len(original),
+                y_true,
+                prediction,
+                evaluation.losses,
+                evaluation.mask,
+                sample_weight,
+                aux,
+            )
+            for hook in hooks:
+                weights = hook(call)
+                if weights is not None:
+                    call.sample_weight = multiply_weights(call.sample_weight, weights)
+            return evaluation.reduce(call.sample_weight)
+
+        return entry._replace(loss=weighted)
+
+    compiled._flat_losses = [wrap(index, entry) for index, entry in enumerate(original)]
+    try:
+        yield
+    finally:
+        compiled._flat_losses = original
+    if not called:
+        raise ValueError(
+            f"`compute_loss` of model {model.name!r} never called the compiled loss, so its "
+            "samples cannot be weighted. Call `super().compute_loss(...)` in the override."
+        )
+
+
+def multiply_weights(sample_weight: Any, weights: Any):
+    """Product of two weights where one may lack trailing axes or be `(batch, 1)`."""
+    if sample_weight is None:
+        return weights
+    sample_weight = ops.cast(ops.convert_to_tensor(sample_weight), weights.dtype)
+    while len(sample_weight.shape) > max(1, len(weights.shape)) and sample_weight.shape[-1] == 1:
+        sample_weight = ops.squeeze(sample_weight, axis=-1)
+    while len(sample_weight.shape) < len(weights.shape):
+        sample_weight = ops.expand_dims(sample_weight, axis=-1)
+    while len(weights.shape) < len(sample_weight.shape):
+        weights = ops.expand_dims(weights, axis=-1)
+    return sample_weight * weights
