@@ -1,0 +1,91 @@
+"""Base of what decides where weights go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_compress.pruning.allocations.min_keep import floor_counts
+from keras_reweight.core.validation import check_number, check_sparsity
+
+
+class Allocation:
+    """Spreads a total sparsity over the variables of a model.
+
+    `allocation(scores, sparsity)` gives the number of weights to prune in each variable; which
+    ones follows from the scores within the variable. Scores of `-inf` mark weights that are
+    pruned already. Subclasses define `counts(scores, sparsity, floors)`, where `floors` are the
+    numbers of weights that must survive in each variable.
+
+    Args:
+        min_keep: Float in `[0, 1)`, share of all prunable weights that must survive in each
+            variable (`0.0005` is the `0.05` percent of the reference code); smaller variables
+            stay dense. It guards against a layer losing all its weights. Defaults to `0.0005`.
+
+    Returns:
+        A callable `(scores, sparsity) -> list of int`, where `scores` is a list of float arrays of
+        the shapes of the variables.
+
+    Raises:
+        TypeError: If `min_keep` is not a number.
+        ValueError: If `min_keep` is outside `[0, 1)`; when called, if `sparsity` is outside
+            `[0, 1)` or leaves less than `min_keep` demands.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import keras_compress as kc
+
+    class FirstOnly(kc.pruning.Allocation):
+        def counts(self, scores, sparsity, floors):
+            return [round(sparsity * scores[0].size)] + [0] * (len(scores) - 1)
+
+    assert FirstOnly(min_keep=0.0)([np.ones(10), np.ones(10)], 0.5) == [5, 0]
+    ```
+
+    Reference:
+        None; the base class of allocations.
+    """
+
+    def __init__(self, min_keep: float = 0.0005):
+        check_number("min_keep", min_keep, minimum=0.0, exclusive_maximum=1.0)
+        self.min_keep = min_keep
+
+    def __call__(self, scores: Sequence[np.ndarray], sparsity: float) -> list[int]:
+        sizes = [score.size for score in scores]
+        self.check(sizes, sparsity)
+        return [int(n) for n in self.counts(scores, sparsity, floor_counts(sizes, self.min_keep))]
+
+    def check(self, sizes: Sequence[int], sparsity: float) -> None:
+        """Raise unless variables of these sizes can reach `sparsity`."""
+        check_sparsity("sparsity", sparsity)
+        floors = floor_counts(sizes, self.min_keep)
+        highest = 1.0 - sum(floors) / sum(sizes)
+        if sparsity > highest + 1e-12:
+            raise ValueError(
+                f"`sparsity`={sparsity!r} cannot be reached with `min_keep`={self.min_keep!r}: "
+                f"{sum(floors)} of {sum(sizes)} weights must survive, so at most {highest:.6f} can "
+                "be pruned. Lower `min_keep` or `sparsity`."
+            )
+
+    def counts(self, scores, sparsity, floors):
+        raise NotImplementedError(f"{type(self).__name__} must define counts(...).")
+
+    def get_config(self) -> dict:
+        return {"min_keep": self.min_keep}
+
+    @classmethod
+    def from_config(cls, config: dict):
+        return cls(**config)
+
+    def __eq__(self, other) -> bool:
+        return type(self) is type(other) and self.get_config() == other.get_config()
+
+    def __hash__(self) -> int:
+        return hash((type(self), tuple(sorted(self.get_config().items()))))
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"

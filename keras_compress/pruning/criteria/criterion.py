@@ -1,0 +1,81 @@
+"""Base of what decides which weights matter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class Criterion:
+    """Scores weights: where a model is pruned, the lowest scores go first.
+
+    A criterion that looks at the weights alone defines `score`; one that needs gradients or
+    activations overrides `scores`. Criteria are stateless, know nothing of sparsity levels,
+    layers or callbacks, and are stored in configs.
+
+    Args:
+        None.
+
+    Returns:
+        An object whose `scores(model, variables)` gives one float array, of the shape of the
+        variable, for each variable.
+
+    Raises:
+        ValueError: In `scores`, if a weight is NaN.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from keras_compress.pruning import Criterion, prune_weights
+
+    class Centered(Criterion):
+        def score(self, weight):
+            return np.abs(weight - weight.mean())
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8)])
+    prune_weights(model, 0.5, criterion=Centered())
+    ```
+
+    Reference:
+        None; the base class of criteria.
+    """
+
+    def score(self, weight: np.ndarray) -> np.ndarray:
+        raise NotImplementedError(f"{type(self).__name__} must define score(weight).")
+
+    def scores(self, model: keras.Model, variables: Sequence[keras.Variable]) -> list[np.ndarray]:
+        """Scores of `variables` of `model`; NaN weights have no rank and are refused."""
+        return [self.score(_host_value(variable)) for variable in variables]
+
+    def get_config(self) -> dict:
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict):
+        return cls(**config)
+
+    def __eq__(self, other) -> bool:
+        return type(self) is type(other) and self.get_config() == other.get_config()
+
+    def __hash__(self) -> int:
+        return hash((type(self), tuple(sorted(self.get_config().items()))))
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+def _host_value(variable):
+    value = np.asarray(ops.convert_to_numpy(ops.convert_to_tensor(variable)))
+    # NumPy has no bfloat16 arithmetic of its own, and float16 overflows in sums and squares.
+    value = value if value.dtype == np.float64 else value.astype(np.float32)
+    if np.isnan(value).any():
+        raise ValueError(
+            f"{variable.path!r} holds NaN, so its weights cannot be ranked. Training has diverged."
+        )
+    return value
