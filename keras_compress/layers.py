@@ -1,0 +1,5 @@
+"""Layers of compressed models."""
+
+from keras_compress.quantization.wrapper import QuantizeAware
+
+__all__ = ["QuantizeAware"]

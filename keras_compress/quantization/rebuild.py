@@ -1,0 +1,174 @@
+"""A new model from an old one, some layers replaced: the graph surgery of quantization."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import keras
+
+from keras_reweight.core.model_kind import has_own_constructor, is_functional
+from keras_reweight.core.selection import all_layers
+
+Replace = Callable[[keras.layers.Layer], keras.layers.Layer]
+
+
+def check_rebuildable(model: keras.Model, caller: str) -> None:
+    """Raise unless `model` is a Functional or Sequential model with symbolic inputs."""
+    if not _is_open(model):
+        raise ValueError(
+            f"{caller}: model {model.name!r} is a subclassed {type(model).__name__}, whose layers "
+            "are called by its own code. Wrap the layers in its constructor, "
+            "`self.dense = kc.layers.QuantizeAware(keras.layers.Dense(...), weight=...)`, or "
+            "build the model with keras.Sequential or keras.Model(inputs, outputs)."
+        )
+    if not hasattr(model, "inputs"):
+        raise ValueError(
+            f"{caller}: Sequential model {model.name!r} could not infer the shapes of its layers "
+            "when it was built. Start it with keras.Input, and give its custom layers a "
+            "`compute_output_shape`."
+        )
+
+
+def graph_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers of `model`, Functional and Sequential models in it opened, each layer once."""
+    found: dict[int, keras.layers.Layer] = {}
+
+    def visit(parent):
+        for layer in parent.layers:
+            if isinstance(layer, keras.layers.InputLayer) or id(layer) in found:
+                continue
+            if isinstance(layer, keras.Model) and _is_open(layer):
+                visit(layer)
+            else:
+                found[id(layer)] = layer
+
+    visit(model)
+    return list(found.values())
+
+
+def rebuild(model: keras.Model, replace: Replace) -> tuple[keras.Model, dict]:
+    """A model of the same kind, every layer `replace(layer)`, with no values copied.
+
+    Args:
+        model: A built Functional or Sequential `keras.Model`.
+        replace: `layer -> new layer`, called once per layer; `copy_layer` for a plain copy.
+
+    Returns:
+        The uncompiled new model and a dict `id(old layer) -> (old layer, new layer)`.
+    """
+    pairs: dict[int, tuple] = {}
+    new = _rebuild(model, replace, pairs)
+    # Before those of the layers (`copy_state`): the flag of a model overwrites theirs.
+    _copy_trainable(model, new, pairs)
+    return new, {key: pair for key, pair in pairs.items() if not _is_open(pair[0])}
+
+
+def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """A new layer from the configuration of `layer`, without its values."""
+    try:
+        if isinstance(layer, keras.layers.Lambda):
+            return _copy_lambda(layer)
+        return type(layer).from_config(layer.get_config())
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise ValueError(
+            f"Layer {layer.name!r} ({type(layer).__name__}) cannot be copied from its "
+            f"configuration: {error} Define `get_config` and register its classes with "
+            "keras.saving.register_keras_serializable."
+        ) from error
+
+
+def _copy_lambda(layer):
+    """Hand the functions over: a config holds them as code, which is not to be loaded."""
+    output_shape = layer.get_config().get("output_shape")
+    if isinstance(output_shape, dict):
+        # A serialized function; the layer's own method calls it.
+        output_shape = layer.compute_output_shape
+    return type(layer)(
+        layer.function,
+        output_shape=output_shape,
+        mask=layer.mask,
+        arguments=layer.arguments,
+        name=layer.name,
+        trainable=layer.trainable,
+        dtype=layer.dtype_policy,
+    )
+
+
+def copy_state(source: keras.layers.Layer, target: keras.layers.Layer) -> None:
+    """Copy variables (random seed states included) and `trainable` flags between equal layers."""
+    old_layers, new_layers = [source, *all_layers(source)], [target, *all_layers(target)]
+    old, new = source.variables, target.variables
+    shapes = [[variable.shape for variable in variables] for variables in (old, new)]
+    if len(old_layers) != len(new_layers) or shapes[0] != shapes[1]:
+        raise ValueError(
+            f"Layer {source.name!r} ({type(source).__name__}) has {len(old)} variables, its copy "
+            f"has {len(new)} or other shapes. Its `get_config` does not describe it completely."
+        )
+    for before, after in zip(old_layers, new_layers, strict=True):
+        after.trainable = before.trainable
+    for before, after in zip(old, new, strict=True):
+        # Through NumPy: on JAX two variables must not share a buffer.
+        after.assign(keras.ops.convert_to_numpy(before.value))
+        after.trainable = before.trainable
+
+
+def _is_open(layer):
+    return isinstance(layer, keras.Sequential) or is_functional(layer)
+
+
+def _rebuild(model, replace, pairs):
+    def substitute(layer):
+        if not isinstance(layer, keras.layers.Layer):  # an operation such as `x + y`
+            return type(layer).from_config(layer.get_config())
+        if id(layer) not in pairs:
+            opened = isinstance(layer, keras.Model) and _is_open(layer)
+            new = _rebuild(layer, replace, pairs) if opened else replace(layer)
+            pairs[id(layer)] = (layer, new)
+        return pairs[id(layer)][1]
+
+    own = has_own_constructor(model)
+    if own:
+        warnings.warn(
+            f"{type(model).__name__} has a constructor of its own, so the result is a plain "
+            "keras.Model with the same layers; methods such as `train_step` are not carried over.",
+            stacklevel=4,
+        )
+    inside = {id(variable) for layer in model.layers for variable in layer.weights}
+    outside = [one.path for one in model.weights if id(one) not in inside]
+    if outside:
+        warnings.warn(
+            f"Weights {outside} of model {model.name!r} belong to no layer of its graph and are "
+            "not carried over.",
+            stacklevel=4,
+        )
+    if isinstance(model, keras.Sequential):
+        kind = keras.Sequential if own else type(model)
+        first = model.inputs[0]
+        inputs = keras.Input(
+            batch_shape=first.shape, dtype=first.dtype, sparse=first.sparse, name=first.name
+        )
+        return kind([inputs, *(substitute(layer) for layer in model.layers)], name=model.name)
+    # A twin around the same layers is not compiled; cloning a compiled model would compile the
+    # clone with copies of the losses and of the optimizer.
+    kind = keras.Model if own else type(model)
+    twin = kind(model.input, model.output, name=model.name)
+    return keras.models.clone_model(
+        twin, input_tensors=_new_inputs(model), clone_function=substitute
+    )
+
+
+def _new_inputs(model):
+    inputs = {
+        layer.output.name: keras.layers.InputLayer.from_config(layer.get_config()).output
+        for layer in model.layers
+        if isinstance(layer, keras.layers.InputLayer)
+    }
+    return keras.tree.map_structure(lambda tensor: inputs[tensor.name], model.input)
+
+
+def _copy_trainable(model, new, pairs):
+    new.trainable = model.trainable
+    for layer in model.layers:
+        if isinstance(layer, keras.Model) and _is_open(layer):
+            _copy_trainable(layer, pairs[id(layer)][1], pairs)
