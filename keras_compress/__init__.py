@@ -1,0 +1,21 @@
+"""Smaller, faster models: pruning and quantization for Keras 3."""
+
+from keras_compress import callbacks, layers, pruning, quantization, quantizers, schedules
+from keras_compress.pruning import prune_magnitude, sparsity_report, strip
+from keras_compress.quantization import freeze, quantize_aware
+from keras_reweight._version import __version__
+
+__all__ = [
+    "__version__",
+    "callbacks",
+    "freeze",
+    "layers",
+    "prune_magnitude",
+    "pruning",
+    "quantization",
+    "quantize_aware",
+    "quantizers",
+    "schedules",
+    "sparsity_report",
+    "strip",
+]

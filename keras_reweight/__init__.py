@@ -1,0 +1,41 @@
+"""How much each thing counts: weights of samples, tokens, groups and losses, for Keras 3."""
+
+from keras_reweight import (
+    callbacks,
+    data,
+    gradients,
+    losses,
+    schedules,
+    scores,
+    signatures,
+    weightings,
+)
+from keras_reweight._version import __version__
+from keras_reweight.signatures import (
+    Patch,
+    SignaturePatcher,
+    WeightSignature,
+    WeightSnapshot,
+    patched,
+    shallow,
+    weight_digest,
+)
+
+__all__ = [
+    "Patch",
+    "SignaturePatcher",
+    "WeightSignature",
+    "WeightSnapshot",
+    "__version__",
+    "callbacks",
+    "data",
+    "gradients",
+    "losses",
+    "patched",
+    "schedules",
+    "scores",
+    "shallow",
+    "signatures",
+    "weight_digest",
+    "weightings",
+]

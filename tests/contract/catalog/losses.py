@@ -1,0 +1,28 @@
+"""Losses: `keras.losses.Loss` subclasses."""
+
+from __future__ import annotations
+
+import keras
+
+import keras_reweight as kr
+from keras_reweight.core.testing import Row
+
+ROWS = [
+    Row(
+        kr.losses.ReweightedLoss,
+        "loss",
+        arguments=lambda: {
+            "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            "weighting": kr.weightings.LinUpper(0.4),
+        },
+        knob={"weighting": kr.weightings.LinUpper(1.5)},
+        reference="tests.reweight.losses.test_reweighted_loss:reference_losses",
+        reference_gradient="tests.reweight.losses.test_reweighted_loss:reference_gradient",
+        invariants=("nonnegative", "permutation_equivariant"),
+        bad_arguments=(
+            ({"weighting": "lin_upper"}, TypeError, "weighting"),
+            ({"granularity": "word"}, ValueError, "granularity"),
+            ({"loss": 3}, TypeError, "loss"),
+        ),
+    ),
+]

@@ -1,0 +1,37 @@
+"""Schedules: values that vary over training steps."""
+
+from __future__ import annotations
+
+import keras_reweight as kr
+from keras_reweight.core.testing import Row
+
+ROWS = [
+    Row(kr.schedules.Schedule, "base"),
+    Row(
+        kr.schedules.Constant,
+        "schedule",
+        arguments={"value": 0.5},
+        knob={"value": 0.7},
+        reference=lambda value: value,
+        bad_arguments=(({"value": float("inf")}, ValueError, "value"),),
+    ),
+    Row(
+        kr.schedules.PolynomialDecay,
+        "schedule",
+        arguments={
+            "initial_value": 0.1,
+            "final_value": 0.9,
+            "begin_step": 2,
+            "end_step": 10,
+            "power": 2.0,
+        },
+        knob={"power": 3.0},
+        reference="tests.core.test_schedules:reference",
+        bad_arguments=(
+            ({"end_step": 2}, ValueError, "end_step"),
+            ({"begin_step": -1}, ValueError, "begin_step"),
+            ({"begin_step": 1.5}, TypeError, "begin_step"),
+            ({"power": 0.0}, ValueError, "power"),
+        ),
+    ),
+]
