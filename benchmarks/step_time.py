@@ -1,0 +1,78 @@
+"""Time of a training step with each method, as a ratio to plain `fit`, on the running backend.
+
+`python -m benchmarks.step_time` prints one line of JSON: the backend, and for each method the
+milliseconds of a step in every round, by the clock (`wall`) and of processor time (`cpu`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+STEPS_PER_EPOCH, DISCARDED = 64, 2
+BACKENDS = ("jax", "tensorflow", "torch")
+
+
+def measure(rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Milliseconds of a step, one value for each round, by method and kind of time."""
+    from benchmarks.interleave import interleave
+    from benchmarks.treatments import TREATMENTS, Problem
+
+    problem = Problem(STEPS_PER_EPOCH)
+
+    def training(make):
+        return lambda timer: make(problem).fit(rounds + DISCARDED, timer)
+
+    times = interleave(
+        {name: training(make) for name, make in TREATMENTS.items()}, discard=DISCARDED
+    )
+    return {
+        name: {
+            kind: [1e3 * seconds / STEPS_PER_EPOCH for seconds in values]
+            for kind, values in dataclasses.asdict(one).items()
+        }
+        for name, one in times.items()
+    }
+
+
+def measure_in_process(backend: str, rounds: int) -> dict[str, dict[str, list[float]]]:
+    """`measure` in a fresh process on the given backend."""
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        # One thread each: the ratio should not depend on how busy the other cores are.
+        "OMP_NUM_THREADS": "1",
+        "TF_NUM_INTRAOP_THREADS": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    command = [sys.executable, "-m", "benchmarks.step_time", "--rounds", str(rounds)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed on {backend}:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])["milliseconds"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15, help="timed epochs of each method")
+    arguments = parser.parse_args()
+    import keras
+
+    if keras.backend.backend() == "torch":
+        import torch
+
+        torch.set_num_threads(1)
+    milliseconds = measure(arguments.rounds)
+    print(json.dumps({"backend": keras.backend.backend(), "milliseconds": milliseconds}))
+
+
+if __name__ == "__main__":
+    main()

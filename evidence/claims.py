@@ -1,0 +1,49 @@
+"""The claims: one module each, which has these parts.
+
+- The docstring: a title, then paragraphs `Claim:`, `Paper:`, `Setting:` and `Criterion:`.
+- `SEEDS`: how many seeds a full run takes.
+- `run(data, seeds, quick) -> Result`.
+"""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+from dataclasses import dataclass
+
+#: In the order of the report.
+NAMES = (
+    "lin_upper_regression",
+    "weighting_mnist",
+    "weighting_cifar",
+    "el2n_noise",
+    "pruning",
+    "quantization",
+    "signature",
+    "cost",
+)
+#: Measure time, so nothing else may run beside them.
+ALONE = ("cost",)
+_PARTS = ("Claim", "Paper", "Setting", "Criterion")
+
+
+@dataclass(frozen=True)
+class Description:
+    """The docstring of a claim, taken apart."""
+
+    title: str
+    parts: dict[str, str]
+
+
+def describe(name: str) -> Description:
+    """Read what a claim says about itself, without importing it."""
+    path = pathlib.Path(__file__).with_name(f"{name}.py")
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    title, *paragraphs = docstring.split("\n\n")
+    parts = {}
+    for paragraph in paragraphs:
+        label, _, text = paragraph.partition(":")
+        parts[label] = " ".join(text.split())
+    if tuple(parts) != _PARTS:
+        raise ValueError(f"{path.name}: the docstring must have {_PARTS}, it has {tuple(parts)}.")
+    return Description(title.strip(), parts)
