@@ -127,7 +127,7 @@ def sparsity_report(model: keras.Model) -> SparsityReport:
         None; gzip as in the size reports of github.com/tensorflow/model-optimization.
 
     Cost:
-        One gzip pass over the weights, roughly 30 MB a second.
+        One gzip pass over the weights.
     """
     check_built(model, "sparsity_report")
     sync_model(model)

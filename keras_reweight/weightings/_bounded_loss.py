@@ -42,14 +42,21 @@ class BoundedLossWeighting(Weighting):
         high = ops.where(any_valid, ops.max(ops.where(valid, losses, -infinity)), 0.0)
         # One quotient: the difference of two would cancel in float32 for large losses.
         position = self.delta * (2.0 * losses - low - high)
-        position = position / ops.maximum(high - low, _SMALLEST_RANGE)
+        span = high - low
+        # Not `ops.maximum`, which gives float32 for float64 and a plain number on torch.
+        position = position / ops.where(
+            span > _SMALLEST_RANGE, span, ops.full_like(span, _SMALLEST_RANGE)
+        )
         score = self.shape(position)
         top = ops.where(any_valid, ops.max(ops.where(valid, score, -infinity)), 0.0)
-        temperature = ops.cast(self._temperature(step), losses.dtype)
+        temperature = self._temperature(step)
+        if ops.is_tensor(temperature):  # a plain number must not pass through float32
+            temperature = ops.cast(temperature, losses.dtype)
         unnormalized = ops.where(
             valid, ops.exp((ops.where(valid, score, top) - top) / temperature), zeros
         )
-        return unnormalized / ops.maximum(ops.sum(unnormalized), 1e-30)
+        total = ops.sum(unnormalized)
+        return unnormalized / ops.where(total > 0.0, total, ops.ones_like(total))
 
     def _temperature(self, step):
         if is_schedule(self.temperature) and step is None:

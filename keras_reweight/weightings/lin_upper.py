@@ -57,4 +57,4 @@ class LinUpper(BoundedLossWeighting):
     """
 
     def shape(self, position):
-        return ops.minimum(position + self.delta, self.delta)
+        return self.delta - ops.relu(-position)
