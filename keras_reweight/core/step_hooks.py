@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -23,7 +22,6 @@ from keras_reweight.core.state import rebuild_step_functions
 _ATTRIBUTE = "_kr_step_hooks"
 
 
-@dataclass
 class LossCall:
     """What a hook sees of one output in one training step (all tensors of the running backend).
 
@@ -37,19 +35,43 @@ class LossCall:
             `(batch, ...)`; carry gradients.
         mask: Boolean, broadcastable to `losses`: the Keras mask of `y_pred` and what the loss
             itself ignores, or `None`.
+        loss: The compiled `keras.losses.Loss`. `losses` and `mask` are computed when they are
+            first read; a hook that runs before may change what the loss computes.
         sample_weight: What the user passed, multiplied by what earlier hooks returned, or `None`.
         aux: Dict of auxiliary columns (`"sample_id"`, `"group"`), each of shape `(batch,)`.
     """
 
-    output: str
-    index: int
-    count: int
-    y_true: Any
-    y_pred: Any
-    losses: Any
-    mask: Any
-    sample_weight: Any
-    aux: dict[str, Any]
+    def __init__(
+        self,
+        output: str,
+        index: int,
+        count: int,
+        y_true: Any,
+        y_pred: Any,
+        evaluation: LossEvaluation,
+        sample_weight: Any,
+        aux: dict[str, Any],
+    ):
+        self.output = output
+        self.index = index
+        self.count = count
+        self.y_true = y_true
+        self.y_pred = y_pred
+        self.sample_weight = sample_weight
+        self.aux = aux
+        self._evaluation = evaluation
+
+    @property
+    def loss(self) -> keras.losses.Loss:
+        return self._evaluation.loss
+
+    @property
+    def losses(self):
+        return self._evaluation.losses
+
+    @property
+    def mask(self):
+        return self._evaluation.mask
 
 
 Hook = Callable[[LossCall], Any]
@@ -65,10 +87,13 @@ class _StepHooks:
         self.had_training_argument = True
 
 
-def install_hook(model: keras.Model, hook: Hook) -> None:
-    """Call `hook(LossCall) -> weights or None` for every compiled loss of every training step."""
+def install_hook(model: keras.Model, hook: Hook, *, first: bool = False) -> None:
+    """Call `hook(LossCall) -> weights or None` for every compiled loss of every training step.
+
+    `first` puts the hook before those already installed: it changes what the losses compute.
+    """
     record = _record(model)
-    record.hooks.append(hook)
+    record.hooks.insert(0 if first else len(record.hooks), hook)
     rebuild_step_functions(model)
 
 
@@ -170,8 +195,7 @@ def _wrapped_losses(model, hooks, y, y_pred, aux):
                 len(original),
                 y_true,
                 prediction,
-                evaluation.losses,
-                evaluation.mask,
+                evaluation,
                 sample_weight,
                 aux,
             )

@@ -44,6 +44,9 @@ class TrainingCallback(keras.callbacks.Callback):
             snake case.
     """
 
+    #: Whether `weigh` runs before that of all other callbacks, because it changes the losses.
+    weighs_first = False
+
     def __init__(self, name: str | None = None):
         super().__init__()
         self.name = name if name is not None else _snake_case(type(self).__name__)
@@ -150,7 +153,7 @@ class TrainingCallback(keras.callbacks.Callback):
         try:
             self.on_attach(model)
             if hasattr(self, "weigh"):
-                install_hook(model, self.weigh)
+                install_hook(model, self.weigh, first=self.weighs_first)
         except BaseException:
             self._detach()
             raise

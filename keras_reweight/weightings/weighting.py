@@ -27,7 +27,8 @@ class Weighting:
         Float32 tensor of the shape of `losses`: the weights as the method's paper defines them.
 
     Raises:
-        ValueError: If an argument follows a schedule and `step` is `None`.
+        ValueError: If an argument follows a schedule and `step` is `None`, or if the weighting
+            reads `y_true` or `y_pred` and that is `None`.
 
     Example:
 
@@ -51,6 +52,8 @@ class Weighting:
 
     #: `"sum_one"`, `"mean_one"` or `None` (raw): what the weights of a batch add up to.
     normalization: str | None = None
+    #: Which of `"y_true"` and `"y_pred"` the weights depend on.
+    reads: tuple[str, ...] = ()
     #: Whether gradients are kept from flowing through the weights.
     stop_gradient: bool = True
 
@@ -76,7 +79,19 @@ class Weighting:
         if mask is not None:
             valid = ops.logical_and(valid, ops.cast(ops.convert_to_tensor(mask), "bool"))
         zeros = ops.zeros_like(losses)
+        for name, value in (("y_true", y_true), ("y_pred", y_pred)):
+            if name in self.reads and value is None:
+                raise ValueError(
+                    f"{type(self).__name__} needs `{name}`, got None: call it with "
+                    f"`{name}=`, or use it in `ReweightedLoss` or `Reweight`."
+                )
         weights = self.weights(ops.where(valid, losses, zeros), valid, y_true, y_pred, step)
+        if len(weights.shape) != len(losses.shape):
+            raise ValueError(
+                f"{type(self).__name__} gives weights of shape {tuple(weights.shape)} for "
+                f"`losses` of shape {tuple(losses.shape)}. Labels of shape (batch, time) weight "
+                "tokens: use `granularity='token'`."
+            )
         return ops.where(valid, weights, zeros)
 
     def sample_weights(

@@ -53,6 +53,8 @@ class Row:
             the training.
         invariants: Names in `invariants.INVARIANTS`, beyond those the kind always has.
         schedulable: Arguments that take a schedule.
+        signal: Weightings: the input that must change the weights, `"losses"` unless they are made
+            from labels or predictions alone.
         accepts_any: Arguments for which there is no wrong value (free text, paths).
         step_entry: Callbacks: the state entry that counts training steps, if there is one.
         outcome: Functions and objects: what to compare. Gets the result of the function or the
@@ -75,6 +77,7 @@ class Row:
     knob: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = field(default_factory=dict)
     invariants: tuple[str, ...] = ()
     schedulable: tuple[str, ...] = ()
+    signal: str = "losses"
     accepts_any: tuple[str, ...] = ()
     step_entry: str | None = "step"
     outcome: Callable[..., Any] | None = None

@@ -132,22 +132,41 @@ def check_reduction_and_sample_weight(row: Row) -> None:
 
 
 def _check_scalar_loss(made, inputs, values, weight):
-    """One loss for the batch: `sample_weight` must matter or be refused."""
-    assert_close(ops.convert_to_numpy(made(**inputs)), values, "the reduced batch loss")
+    """One loss for the batch: `sample_weight` weights samples inside it, or is refused."""
+    plain = ops.convert_to_numpy(made(**inputs))
+    times = len(weight) if made.reduction == "sum" else 1.0
+    assert_close(plain, values * times, "the reduced batch loss")
     try:
         found = ops.convert_to_numpy(made(**inputs, sample_weight=weight))
     except ValueError as error:
         assert "sample_weight" in str(error), f"{error} does not name `sample_weight`."
-    else:
-        assert np.ndim(found) == 0 and differ(found, values), "`sample_weight` is ignored."
+        return
+    assert np.ndim(found) == 0 and differ(found, plain), "`sample_weight` is ignored."
+    constant = ops.convert_to_numpy(made(**inputs, sample_weight=np.full_like(weight, 0.5)))
+    assert_close(constant, plain * (0.5 if made.reduction == "sum" else 1.0), "weights all 0.5")
+    present = _present(len(weight))
+    alone = ops.convert_to_numpy(made(**{name: value[present] for name, value in inputs.items()}))
+    zeros = ops.convert_to_numpy(made(**inputs, sample_weight=present.astype("float32")))
+    assert_close(zeros, alone, "the loss with weights of zero, against the samples left out,")
+
+
+def _present(num_samples):
+    return np.arange(num_samples) % 4 != 1
 
 
 def check_mask(row: Row) -> None:
     """Masked samples contribute nothing and do not count in a mean."""
     inputs = inputs_of(row)
-    if compute(row, inputs).ndim == 0:
-        return
     shape = compute(row, inputs).shape
+    if not shape:
+        present = _present(len(inputs["y_pred"]))
+        left = {name: value[present] for name, value in inputs.items()}
+        for reduction, made in _variants(row).items():
+            found = made(inputs["y_true"], with_keras_mask(inputs["y_pred"], present))
+            alone = ops.convert_to_numpy(made(left["y_true"], left["y_pred"]))
+            what = f"the masked batch loss with reduction {reduction!r}"
+            assert_close(ops.convert_to_numpy(found), alone, what)
+        return
     mask = np.arange(int(np.prod(shape))).reshape(shape) % 3 != 1
     left = {name: value[mask] for name, value in inputs.items()}
     for reduction, made in _variants(row).items():

@@ -119,8 +119,9 @@ def check_knob_and_data_change_the_weights(row: Row) -> None:
         assert differ(base, compute(row, inputs, **row.make_knob())), (
             f"{row.make_knob()} does not change the weights."
         )
-    other = {**inputs, "losses": np.ascontiguousarray(inputs["losses"][::-1]) ** 2}
-    assert differ(base, compute(row, other)), "other losses do not change the weights."
+    moved = np.ascontiguousarray(inputs[row.signal][::-1])
+    other = {**inputs, row.signal: moved**2 if row.signal == "losses" else moved}
+    assert differ(base, compute(row, other)), f"other {row.signal} do not change the weights."
 
 
 def check_invariants_hold(row: Row) -> None:
