@@ -4,4 +4,9 @@ from keras_reweight.data.enable_aux_targets import disable_aux_targets, enable_a
 from keras_reweight.data.pack_targets import pack_targets
 from keras_reweight.data.sample_table import SampleTable
 
-__all__ = ["SampleTable", "disable_aux_targets", "enable_aux_targets", "pack_targets"]
+__all__ = [
+    "SampleTable",
+    "disable_aux_targets",
+    "enable_aux_targets",
+    "pack_targets",
+]

@@ -1,5 +1,7 @@
-"""Losses built for weighting."""
+"""Losses for `compile`."""
 
 from keras_reweight.losses.reweighted_loss import ReweightedLoss
 
-__all__ = ["ReweightedLoss"]
+__all__ = [
+    "ReweightedLoss",
+]

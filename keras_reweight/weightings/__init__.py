@@ -5,4 +5,9 @@ from keras_reweight.weightings.lin_upper import LinUpper
 from keras_reweight.weightings.quadratic import Quadratic
 from keras_reweight.weightings.weighting import Weighting
 
-__all__ = ["Extremes", "LinUpper", "Quadratic", "Weighting"]
+__all__ = [
+    "Extremes",
+    "LinUpper",
+    "Quadratic",
+    "Weighting",
+]
