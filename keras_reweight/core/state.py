@@ -49,7 +49,10 @@ class StateCarrier(keras.metrics.Metric):
         return self._entries.keys()
 
     def value(self, key: str):
-        """The current tensor of a variable (valid inside a compiled step)."""
+        """The current tensor of a variable (valid inside a compiled step).
+
+        On torch and TensorFlow it may follow a later `assign`: compute from it first.
+        """
         return ops.convert_to_tensor(self._entries[key])
 
     def read(self) -> dict[str, np.ndarray]:

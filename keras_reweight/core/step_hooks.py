@@ -146,7 +146,7 @@ def _install(model, record):
             arguments["training"] = training
         if not training or not record.hooks:
             return original_loss(**arguments)
-        with _wrapped_losses(model, record.hooks, y, y_pred, aux):
+        with _wrapped_losses(model, record.hooks, aux):
             return original_loss(**arguments)
 
     def compute_metrics(x, y, y_pred, sample_weight=None):
@@ -173,26 +173,23 @@ def _uninstall_if_idle(model, record):
 
 
 @contextlib.contextmanager
-def _wrapped_losses(model, hooks, y, y_pred, aux):
+def _wrapped_losses(model, hooks, aux):
     compiled = model._compile_loss
     if compiled is None:
         raise ValueError(
             f"Model {model.name!r} is compiled without `loss`, so there are no per-sample losses "
             "to weight. Pass a loss to `compile`."
         )
-    if not compiled.built:
-        compiled.build(y, y_pred)
-    original = compiled._flat_losses
     called = []
 
-    def wrap(index, entry):
+    def wrap(index, entry, count):
         def weighted(y_true, prediction, sample_weight=None):
             called.append(entry.name)
             evaluation = LossEvaluation(entry.loss, y_true, prediction, entry.name)
             call = LossCall(
                 entry.name,
                 index,
-                len(original),
+                count,
                 y_true,
                 prediction,
                 evaluation,
@@ -207,16 +204,43 @@ def _wrapped_losses(model, hooks, y, y_pred, aux):
 
         return entry._replace(loss=weighted)
 
-    compiled._flat_losses = [wrap(index, entry) for index, entry in enumerate(original)]
-    try:
+    with _replaced_losses(compiled, wrap):
         yield
-    finally:
-        compiled._flat_losses = original
     if not called:
         raise ValueError(
             f"`compute_loss` of model {model.name!r} never called the compiled loss, so its "
             "samples cannot be weighted. Call `super().compute_loss(...)` in the override."
         )
+
+
+@contextlib.contextmanager
+def _replaced_losses(compiled, wrap):
+    """Swap the flat losses; those of a loss that is not built yet as soon as Keras builds it.
+
+    Keras first brings the targets into the structure of the outputs, so it must call `build`.
+    """
+    original = None
+
+    def replace():
+        nonlocal original
+        original = compiled._flat_losses
+        count = len(original)
+        compiled._flat_losses = [wrap(index, one, count) for index, one in enumerate(original)]
+
+    def build(y_true, y_pred):
+        type(compiled).build(compiled, y_true, y_pred)
+        replace()
+
+    if compiled.built:
+        replace()
+    else:
+        object.__setattr__(compiled, "build", build)
+    try:
+        yield
+    finally:
+        compiled.__dict__.pop("build", None)
+        if original is not None:
+            compiled._flat_losses = original
 
 
 def multiply_weights(sample_weight: Any, weights: Any):
