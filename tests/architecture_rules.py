@@ -29,6 +29,7 @@ KNOW_NOTHING_OF_CALLBACKS = (
     "keras_reweight.initializers",
     "keras_reweight.layers",
     "keras_reweight.losses",
+    "keras_reweight.metric_learning",
     "keras_reweight.optimizers",
     "keras_reweight.scores",
     "keras_reweight.weightings",

@@ -52,6 +52,7 @@ def test_every_kind_of_check_has_a_toy():
         "layer",
         "loss",
         "object",
+        "optimizer",
         "quantizer",
         "schedule",
         "weighting",

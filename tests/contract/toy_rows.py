@@ -6,9 +6,11 @@ import numpy as np
 
 from keras_reweight.core.testing import Row
 from tests.contract.toys import (
+    ToyBatchLoss,
     ToyCallback,
     ToyLayer,
     ToyLoss,
+    ToyOptimizer,
     ToyPart,
     ToyQuantizer,
     ToySchedule,
@@ -27,9 +29,24 @@ def _loss_reference(y_true, y_pred, power):
     return np.mean((1.0 + error**2) ** (power / 2.0), axis=-1)
 
 
+def _batch_loss_reference(y_true, y_pred, power):
+    return (1.0 + np.mean((np.eye(y_pred.shape[-1])[y_true] - y_pred) ** 2)) ** power
+
+
 def _quantizer_reference(inputs, bits):
     scale = np.abs(inputs).max(axis=0, keepdims=True) / (2 ** (bits - 1) - 1)
     return np.round(inputs / scale) * scale
+
+
+def _optimizer_reference(start, gradients, learning_rate, momentum):
+    moved = []
+    for value, steps in zip(start, gradients, strict=True):
+        mean = 0.0
+        for step, gradient in enumerate(steps, 1):
+            mean = momentum * mean + (1.0 - momentum) * gradient
+            value = value - learning_rate * mean / (1.0 - momentum**step)
+        moved.append(value)
+    return moved
 
 
 def _positive(argument):
@@ -60,6 +77,19 @@ def loss(target=ToyLoss, **changes):
     )
 
 
+def batch_loss(target=ToyBatchLoss, **changes):
+    return Row(
+        target,
+        "loss",
+        arguments={"power": 3.0},
+        knob={"power": 2.0},
+        reference=_batch_loss_reference,
+        invariants=("permutation_invariant",),
+        bad_arguments=_positive("power"),
+        **changes,
+    )
+
+
 def callback(target=ToyCallback, **changes):
     return Row(
         target,
@@ -79,6 +109,18 @@ def layer(target=ToyLayer, **changes):
         knob={"factor": 3.0},
         reference=lambda inputs, weights, factor: factor * weights[0] * inputs,
         bad_arguments=_positive("factor"),
+        **changes,
+    )
+
+
+def optimizer(target=ToyOptimizer, **changes):
+    return Row(
+        target,
+        "optimizer",
+        arguments={"learning_rate": 0.2, "momentum": 0.7},
+        knob={"momentum": 0.4},
+        reference=_optimizer_reference,
+        bad_arguments=(*_positive("learning_rate"), *_positive("momentum")),
         **changes,
     )
 
@@ -139,4 +181,15 @@ def part(target=ToyPart, **changes):
     )
 
 
-ROWS = [weighting(), loss(), callback(), layer(), quantizer(), schedule(), function(), part()]
+ROWS = [
+    weighting(),
+    loss(),
+    batch_loss(),
+    callback(),
+    layer(),
+    optimizer(),
+    quantizer(),
+    schedule(),
+    function(),
+    part(),
+]

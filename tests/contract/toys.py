@@ -10,6 +10,7 @@ from keras import ops
 
 import keras_compress as kc
 import keras_reweight as kr
+from keras_reweight.core.labels import labels_like
 from keras_reweight.core.training_callback import TrainingCallback
 from keras_reweight.core.validation import check_built, check_integer, check_number
 
@@ -44,6 +45,7 @@ DOCSTRING = """One line.
 
 
 NAME = "        name: String, name of the object.\n"
+RATE = "        learning_rate: Float > 0, or a schedule.\n"
 
 
 def documented(argument):
@@ -52,6 +54,7 @@ def documented(argument):
     def decorate(target):
         names = inspect.signature(target).parameters
         text = DOCSTRING if "name" in names else DOCSTRING.replace(NAME, "")
+        text = text.replace(NAME, NAME + RATE) if "learning_rate" in names else text
         target.__doc__ = text.format(argument=argument)
         return register(target)
 
@@ -83,8 +86,26 @@ class ToyLoss(keras.losses.Loss):
         self.power = power
 
     def call(self, y_true, y_pred):
-        y_true = ops.one_hot(ops.cast(y_true, "int32"), y_pred.shape[-1], dtype=y_pred.dtype)
+        y_true = labels_like(y_true, y_pred)
         return ops.mean(ops.power(1.0 + ops.square(y_true - y_pred), self.power / 2.0), axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "power": self.power}
+
+
+@documented("power")
+class ToyBatchLoss(kr.losses.BatchLoss):
+    def __init__(self, power=2.0, *, name="toy_batch_loss", **kwargs):
+        check_number("power", power, minimum=1.0)
+        super().__init__(name=name, **kwargs)
+        self.power = power
+
+    def batch_loss(self, y_true, y_pred, sample_weight):
+        y_true = labels_like(y_true, y_pred)
+        error = ops.mean(ops.square(y_true - y_pred), axis=-1)
+        total = ops.sum(sample_weight)
+        mean = ops.sum(sample_weight * error) / ops.where(total > 0.0, total, 1.0)
+        return ops.power(1.0 + mean, self.power)
 
     def get_config(self):
         return {**super().get_config(), "power": self.power}
@@ -159,6 +180,35 @@ class ToySchedule(kr.schedules.Schedule):
 
     def get_config(self):
         return {"end_step": self.end_step}
+
+
+@documented("momentum")
+class ToyOptimizer(keras.optimizers.Optimizer):
+    def __init__(self, learning_rate=0.1, *, momentum=0.9, name="toy_optimizer", **kwargs):
+        if not callable(learning_rate):
+            check_number("learning_rate", learning_rate, exclusive_minimum=0.0)
+        check_number("momentum", momentum, exclusive_minimum=0.0, exclusive_maximum=1.0)
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        self.momentum = momentum
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self.means = self.add_optimizer_variables(variables, "mean")
+
+    def step_number(self):
+        return ops.cast(self.iterations, "float32") + 1.0
+
+    def update_step(self, gradient, variable, learning_rate):
+        mean = self.means[self._get_variable_index(variable)]
+        gradient = ops.cast(gradient, variable.dtype)
+        self.assign(mean, self.momentum * mean + (1.0 - self.momentum) * gradient)
+        unbiased = mean / (1.0 - ops.power(self.momentum, self.step_number()))
+        self.assign(variable, variable - ops.cast(learning_rate, variable.dtype) * unbiased)
+
+    def get_config(self):
+        return {**super().get_config(), "momentum": self.momentum}
 
 
 def toy_norm(x, *, order=2.0):

@@ -21,6 +21,7 @@ KINDS = (
     "layer",
     "loss",
     "object",
+    "optimizer",
     "quantizer",
     "record",
     "schedule",
@@ -38,8 +39,9 @@ class Row:
         arguments: Constructor arguments (for a function: its options), a dict or a callable that
             makes a fresh one. Prefer values that are not the defaults.
         inputs: Callable that makes a small valid input: a dict of call arguments, for a callback a
-            `tasks.Task`. `None` takes the default input of the kind. What a function does not take
-            itself is for `outcome` and `reference`.
+            `tasks.Task`, for an optimizer the weights `start` and their `gradients`. `None` takes
+            the default input of the kind. What a function does not take itself is for `outcome`
+            and `reference`.
         reference: Independent NumPy float64 formula, as `"package.module:function"` or a callable.
             It gets those of the inputs and arguments that its signature names.
         reference_gradient: Like `reference`, for the gradient of `sum(cotangent * output)` with
@@ -55,6 +57,8 @@ class Row:
         schedulable: Arguments that take a schedule.
         signal: Weightings: the input that must change the weights, `"losses"` unless they are made
             from labels or predictions alone.
+        with_memory: Losses: checked with the memory that `LossState` gives when a training begins,
+            for losses that cannot do without.
         accepts_any: Arguments for which there is no wrong value (free text, paths).
         step_entry: Callbacks: the state entry that counts training steps, if there is one.
         outcome: Functions and objects: what to compare. Gets the result of the function or the
@@ -78,6 +82,7 @@ class Row:
     invariants: tuple[str, ...] = ()
     schedulable: tuple[str, ...] = ()
     signal: str = "losses"
+    with_memory: bool = False
     accepts_any: tuple[str, ...] = ()
     step_entry: str | None = "step"
     outcome: Callable[..., Any] | None = None

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_reweight.core.stateful_loss import FinalMemory
 from keras_reweight.core.testing import checks_common, tasks
 from keras_reweight.core.testing.backends import Compiled, with_keras_mask
 from keras_reweight.core.testing.catalog import Row
@@ -30,15 +31,23 @@ def inputs_of(row: Row) -> dict[str, Any]:
     return row.inputs() if row.inputs is not None else default_inputs()
 
 
+def make(row: Row, **changes: Any) -> keras.losses.Loss:
+    """A fresh loss, as it is when a training begins."""
+    loss = row.make(**changes)
+    if row.with_memory:
+        loss.memory = FinalMemory(loss.state_spec())
+    return loss
+
+
 def compute(row: Row, inputs: dict[str, Any], **changes: Any) -> np.ndarray:
     """Losses before reduction as a NumPy array."""
-    return ops.convert_to_numpy(_losses(row.make(**changes), **inputs))
+    return ops.convert_to_numpy(_losses(make(row, **changes), **inputs))
 
 
 def use(row: Row, changes: dict[str, Any]) -> None:
     """Construct with changed arguments, then compute a loss."""
     inputs = inputs_of(row)
-    row.make(**changes)(inputs["y_true"], inputs["y_pred"])
+    make(row, **changes)(inputs["y_true"], inputs["y_pred"])
 
 
 def _losses(loss, y_true, y_pred):
@@ -58,7 +67,7 @@ def check_value_equals_reference(row: Row) -> dict[str, np.ndarray]:
 
 def check_gradient_equals_reference(row: Row) -> dict[str, np.ndarray] | None:
     """The gradient with respect to the predictions is the one of the formula."""
-    made, inputs = row.make(), inputs_of(row)
+    made, inputs = make(row), inputs_of(row)
     wanted = row.gradient_of if row.gradient_of is not None else "y_pred"
     if not wanted:
         return None
@@ -70,7 +79,7 @@ def check_gradient_equals_reference(row: Row) -> dict[str, np.ndarray] | None:
 
 def check_compiled_equals_eager(row: Row) -> None:
     """The compiled loss gives the same value and is compiled once."""
-    made, inputs = row.make(), inputs_of(row)
+    made, inputs = make(row), inputs_of(row)
     compiled = Compiled(lambda y_true, y_pred: made(y_true, y_pred))
     for factor in (1.0, 0.5):
         y_pred = (inputs["y_pred"] * factor).astype(inputs["y_pred"].dtype)
@@ -87,8 +96,8 @@ def _variants(row):
         p.name == "reduction" or p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters
     )
     if not takes_reduction:
-        return {row.make().reduction: row.make()}
-    return {reduction: row.make(reduction=reduction) for reduction in REDUCTIONS}
+        return {make(row).reduction: make(row)}
+    return {reduction: make(row, reduction=reduction) for reduction in REDUCTIONS}
 
 
 def _reduced(values, reduction, sample_weight=None, mask=None):
@@ -197,9 +206,21 @@ def check_knob_and_data_change_the_loss(row: Row) -> None:
     check_invariants(row.invariants, functools.partial(compute, row), inputs)
 
 
+def check_one_hot_labels(row: Row) -> None:
+    """Class ids, ids with a trailing axis of one and one-hot labels give the same loss."""
+    inputs = inputs_of(row)
+    y_true, y_pred = inputs["y_true"], inputs["y_pred"]
+    for form, labels in tasks.label_forms(y_true, y_pred).items():
+        found = compute(row, {**inputs, "y_true": labels})
+        assert_close(found, compute(row, inputs), f"losses of {form}")
+        found = ops.convert_to_numpy(make(row)(labels, y_pred))
+        expected = ops.convert_to_numpy(make(row)(y_true, y_pred))
+        assert_close(found, expected, f"the reduced loss of {form}")
+
+
 def check_edges(row: Row) -> None:
     """Batch of one, saturated and constant predictions: finite losses and gradients."""
-    made, inputs = row.make(), inputs_of(row)
+    made, inputs = make(row), inputs_of(row)
     y_pred = inputs["y_pred"]
     cases = {
         "a batch of one": {name: value[:1] for name, value in inputs.items()},
@@ -219,7 +240,7 @@ def check_edges(row: Row) -> None:
 
 def check_half_precision(row: Row) -> None:
     """Predictions in half precision give the float32 loss of the same numbers."""
-    made, inputs = row.make(), inputs_of(row)
+    made, inputs = make(row), inputs_of(row)
     for dtype in ("float16", "bfloat16"):
         half = ops.cast(ops.convert_to_tensor(inputs["y_pred"]), dtype)
         exact = ops.convert_to_numpy(ops.cast(half, "float32"))
@@ -241,7 +262,7 @@ def check_trains_and_saves(row: Row) -> None:
             outputs = keras.layers.Dense(units, name="out")
             model = keras.Sequential([keras.Input(samples.shape[1:]), outputs])
         before = [ops.convert_to_numpy(v).copy() for v in model.trainable_variables]
-        model.compile(keras.optimizers.SGD(0.1), row.make(), run_eagerly=True)
+        model.compile(keras.optimizers.SGD(0.1), make(row), run_eagerly=True)
         model.fit(samples.astype("float32"), y_true, batch_size=len(y_true), verbose=0)
         after = [ops.convert_to_numpy(v) for v in model.trainable_variables]
         assert_finite(after, f"weights after training in {policy}")
@@ -265,6 +286,7 @@ CHECKS = (
     check_reduction_and_sample_weight,
     check_mask,
     check_knob_and_data_change_the_loss,
+    check_one_hot_labels,
     check_edges,
     check_half_precision,
     check_trains_and_saves,

@@ -42,7 +42,8 @@ def use(row: Row, changes: dict[str, Any]) -> None:
 
 def _step(row):
     arguments = row.make_arguments()
-    return {"step": 1} if any(callable(arguments.get(name)) for name in row.schedulable) else {}
+    scheduled = any(callable(arguments.get(name)) for name in row.schedulable)
+    return {"step": 1} if scheduled or "step" in row.make().reads else {}
 
 
 def check_value_equals_reference(row: Row) -> dict[str, np.ndarray]:
@@ -124,9 +125,20 @@ def check_knob_and_data_change_the_weights(row: Row) -> None:
     assert differ(base, compute(row, other)), f"other {row.signal} do not change the weights."
 
 
+def check_one_hot_labels(row: Row) -> None:
+    """Class ids, ids with a trailing axis of one and one-hot labels give the same weights."""
+    inputs = inputs_of(row)
+    if "y_true" not in row.make().reads:
+        return
+    for form, labels in tasks.label_forms(inputs["y_true"], inputs["y_pred"]).items():
+        found = compute(row, {**inputs, "y_true": labels})
+        assert_close(found, compute(row, inputs), f"weights of {form}")
+
+
 def check_invariants_hold(row: Row) -> None:
     """Non-negative, permutation equivariant, normalized as stated."""
-    normalization = row.target.normalization
+    # Of the object: a weighting with another one inside has the normalization of that one.
+    normalization = row.make().normalization
     assert normalization in NORMALIZATIONS, f"`normalization` is {normalization!r}."
     names = ["nonnegative", "permutation_equivariant", *row.invariants]
     names += [normalization] if normalization else []
@@ -156,7 +168,7 @@ def check_edges(row: Row) -> None:
         found = compute(row, changed)
         assert found.shape == changed["losses"].shape, f"{case}: shape {found.shape}."
         assert_finite(found, f"weights of {case}")
-        names = ["nonnegative", *filter(None, [row.target.normalization])]
+        names = ["nonnegative", *filter(None, [row.make().normalization])]
         try:
             check_invariants(names, functools.partial(compute, row), changed)
         except AssertionError as error:
@@ -250,6 +262,7 @@ CHECKS = (
     check_compiled_equals_eager,
     check_schedules_reach_the_compiled_step,
     check_knob_and_data_change_the_weights,
+    check_one_hot_labels,
     check_invariants_hold,
     check_edges,
     check_mask,

@@ -14,6 +14,7 @@ from keras_reweight.core.testing import (
     checks_layer,
     checks_loss,
     checks_object,
+    checks_optimizer,
     checks_schedule,
     checks_weighting,
 )
@@ -26,6 +27,7 @@ _CHECKS = {
     "layer": checks_layer.CHECKS,
     "loss": checks_loss.CHECKS,
     "object": checks_object.CHECKS,
+    "optimizer": checks_optimizer.CHECKS,
     "quantizer": checks_layer.QUANTIZER_CHECKS,
     "record": checks_common.DOCUMENTED,
     "schedule": checks_schedule.CHECKS,

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,17 @@ def features() -> np.ndarray:
 def labels() -> np.ndarray:
     """Class ids of shape `(NUM_SAMPLES,)`, every class present."""
     return (np.arange(NUM_SAMPLES) % NUM_CLASSES).astype("int32")
+
+
+def label_forms(y_true: Any, y_pred: Any) -> dict[str, np.ndarray]:
+    """The forms besides ids in which the same class labels come; none where they are no ids."""
+    ids, scores = np.asarray(y_true), np.shape(y_pred)
+    if ids.dtype.kind not in "iu" or ids.shape != scores[:-1] or scores[-1] < 2:
+        return {}
+    if ids.min() < 0 or ids.max() >= scores[-1]:
+        return {}  # an ignored id has no one-hot label
+    one_hot = np.eye(scores[-1], dtype="float32")[ids]
+    return {"ids with a trailing axis": ids[..., None], "one-hot labels": one_hot}
 
 
 @functools.cache
@@ -50,6 +61,9 @@ class Task:
         prepare: Called with the compiled model before `fit`.
         loss: Callable that makes the loss of one output.
         optimizer: Callable that makes the optimizer, given `gradient_accumulation_steps`.
+        middle: Callable that makes layers to put behind the hidden one, for callbacks that look
+            for layers of a certain kind. They take `(batch, 5)`.
+        draws: Whether these layers draw random numbers, which differ between backends.
     """
 
     targets: Callable[[Any], Any] = staticmethod(lambda y: y)
@@ -60,28 +74,38 @@ class Task:
     optimizer: Callable[..., Any] = staticmethod(
         lambda **kwargs: keras.optimizers.SGD(0.1, momentum=0.5, **kwargs)
     )
+    middle: Callable[[], Sequence[keras.layers.Layer]] = tuple
+    draws: bool = False
 
 
 def numbered(model: keras.Model) -> keras.Model:
-    """Give a built model weights that are the same on every backend."""
+    """Give a built model trainable weights that are the same on every backend."""
     generator = np.random.default_rng(11)
-    for variable in model.weights:
+    for variable in model.trainable_variables:
         variable.assign(generator.normal(scale=0.5, size=variable.shape).astype("float32"))
     return model
 
 
-def functional() -> keras.Model:
+def _hidden(inputs, middle):
+    hidden = keras.layers.Dense(5, activation="tanh", name="hidden")(inputs)
+    for layer in middle():
+        hidden = layer(hidden)
+    return hidden
+
+
+def functional(middle=tuple) -> keras.Model:
     """A Functional model with two kernels of different size."""
     inputs = keras.Input((NUM_FEATURES,), name="features")
-    hidden = keras.layers.Dense(5, activation="tanh", name="hidden")(inputs)
+    hidden = _hidden(inputs, middle)
     return numbered(keras.Model(inputs, keras.layers.Dense(NUM_CLASSES, name="out")(hidden)))
 
 
-def sequential() -> keras.Model:
+def sequential(middle=tuple) -> keras.Model:
     """The same network as a Sequential model."""
     layers = [
         keras.Input((NUM_FEATURES,)),
         keras.layers.Dense(5, activation="tanh", name="hidden"),
+        *middle(),
         keras.layers.Dense(NUM_CLASSES, name="out"),
     ]
     return numbered(keras.Sequential(layers))
@@ -90,26 +114,30 @@ def sequential() -> keras.Model:
 class Subclassed(keras.Model):
     """The same network as a subclassed model."""
 
-    def __init__(self):
+    def __init__(self, middle=tuple):
         super().__init__()
         self.hidden = keras.layers.Dense(5, activation="tanh", name="hidden")
+        self.middle = list(middle())
         self.out = keras.layers.Dense(NUM_CLASSES, name="out")
 
-    def call(self, inputs):
-        return self.out(self.hidden(inputs))
+    def call(self, inputs, training=False):
+        hidden = self.hidden(inputs)
+        for layer in self.middle:
+            hidden = layer(hidden, training=training)
+        return self.out(hidden)
 
 
-def subclassed() -> keras.Model:
+def subclassed(middle=tuple) -> keras.Model:
     """The same network as a built subclassed model."""
-    model = Subclassed()
+    model = Subclassed(middle)
     model(features()[:1])
     return numbered(model)
 
 
-def two_outputs() -> keras.Model:
+def two_outputs(middle=tuple) -> keras.Model:
     """A Functional model with two classification outputs, `first` and `second`."""
     inputs = keras.Input((NUM_FEATURES,), name="features")
-    hidden = keras.layers.Dense(5, activation="tanh", name="hidden")(inputs)
+    hidden = _hidden(inputs, middle)
     heads = [keras.layers.Dense(NUM_CLASSES, name=name)(hidden) for name in ("first", "second")]
     return numbered(keras.Model(inputs, heads))
 
@@ -127,11 +155,10 @@ class CountTraces(keras.layers.Layer):
         return inputs
 
 
-def counting() -> keras.Model:
+def counting(middle=tuple) -> keras.Model:
     """The Functional model with a layer `counter` that counts compilations."""
     inputs = keras.Input((NUM_FEATURES,), name="features")
-    hidden = keras.layers.Dense(5, activation="tanh", name="hidden")
-    hidden = hidden(CountTraces(name="counter")(inputs))
+    hidden = _hidden(CountTraces(name="counter")(inputs), middle)
     return numbered(keras.Model(inputs, keras.layers.Dense(NUM_CLASSES, name="out")(hidden)))
 
 
