@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 from keras_reweight.core.state import StateCarrier
 
@@ -52,7 +53,8 @@ class StatefulLoss(keras.losses.Loss):
     the callback, it is `None` and `call` must do without it or say that it cannot.
     """
 
-    memory: LossMemory | FinalMemory | None = None
+    #: `LossMemory`, `FinalMemory` or `None`, as said above.
+    memory: Any = None
 
     def state_spec(self) -> dict[str, np.ndarray]:
         """Initial values of the variables, by name."""
@@ -61,6 +63,14 @@ class StatefulLoss(keras.losses.Loss):
     def advance(self, y_true: Any, y_pred: Any, sample_weight: Any) -> None:
         """Update `self.memory` with a training batch; tensors are those the loss gets."""
         raise NotImplementedError(f"{type(self).__name__} must define advance(...).")
+
+    def refresh(self, model: keras.Model) -> dict[str, np.ndarray]:
+        """Values from outside the step (a learning rate) to remember before each epoch.
+
+        Also called when a fit begins, before anything is changed: raise here what `fit` must not
+        begin with.
+        """
+        return {}
 
     def __deepcopy__(self, memo):
         clone = type(self).from_config(self.get_config())
@@ -77,3 +87,8 @@ def stateful_losses(losses: Any) -> list[StatefulLoss]:
         if loss is not None and not any(loss is known for known in found):
             found.append(loss)
     return found
+
+
+def only_shapes_matter() -> bool:
+    """Whether Keras calls a loss only for its shape, as the JAX trainer does before callbacks."""
+    return in_symbolic_scope()

@@ -1,10 +1,12 @@
 """Per-sample memory, and ids travelling with the targets."""
 
+from keras_reweight.data.balanced_batches import BalancedBatches
 from keras_reweight.data.enable_aux_targets import disable_aux_targets, enable_aux_targets
 from keras_reweight.data.pack_targets import pack_targets
 from keras_reweight.data.sample_table import SampleTable
 
 __all__ = [
+    "BalancedBatches",
     "SampleTable",
     "disable_aux_targets",
     "enable_aux_targets",

@@ -1,7 +1,23 @@
 """Losses for `compile`."""
 
+from keras_reweight.losses.any_loss import AnyLoss
+from keras_reweight.losses.auc_margin import AUCMarginLoss
+from keras_reweight.losses.auc_min_max import AUCMinMaxLoss
+from keras_reweight.losses.batch_loss import BatchLoss
+from keras_reweight.losses.conditional_cs import ConditionalCSLoss
+from keras_reweight.losses.ens_loss import EnsLoss
+from keras_reweight.losses.masked_loss import MaskedLoss
 from keras_reweight.losses.reweighted_loss import ReweightedLoss
+from keras_reweight.losses.seesaw import SeesawLoss
 
 __all__ = [
+    "AUCMarginLoss",
+    "AUCMinMaxLoss",
+    "AnyLoss",
+    "BatchLoss",
+    "ConditionalCSLoss",
+    "EnsLoss",
+    "MaskedLoss",
     "ReweightedLoss",
+    "SeesawLoss",
 ]

@@ -1,0 +1,7 @@
+"""Layers that losses and weightings need in the model."""
+
+from keras_reweight.layers.csqmi_regularizer import CSQMIRegularizer
+
+__all__ = [
+    "CSQMIRegularizer",
+]
