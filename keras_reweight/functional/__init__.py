@@ -2,8 +2,20 @@
 
 from keras_reweight.functional.cs_divergence import cs_divergence
 from keras_reweight.functional.cs_qmi import cs_qmi
+from keras_reweight.functional.f_divergence_weight import f_divergence_weight
+from keras_reweight.functional.gairat_weights import gairat_weights
+from keras_reweight.functional.max_variance_subset import max_variance_subset
+from keras_reweight.functional.mse_optimal_mixing import mse_optimal_mixing
+from keras_reweight.functional.steer_weights import steer_weights
+from keras_reweight.functional.top_tokens import top_tokens
 
 __all__ = [
     "cs_divergence",
     "cs_qmi",
+    "f_divergence_weight",
+    "gairat_weights",
+    "max_variance_subset",
+    "mse_optimal_mixing",
+    "steer_weights",
+    "top_tokens",
 ]

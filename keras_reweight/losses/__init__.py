@@ -4,6 +4,7 @@ from keras_reweight.losses.any_loss import AnyLoss
 from keras_reweight.losses.auc_margin import AUCMarginLoss
 from keras_reweight.losses.auc_min_max import AUCMinMaxLoss
 from keras_reweight.losses.batch_loss import BatchLoss
+from keras_reweight.losses.comp_sum import CompSumLoss
 from keras_reweight.losses.conditional_cs import ConditionalCSLoss
 from keras_reweight.losses.ens_loss import EnsLoss
 from keras_reweight.losses.masked_loss import MaskedLoss
@@ -15,6 +16,7 @@ __all__ = [
     "AUCMinMaxLoss",
     "AnyLoss",
     "BatchLoss",
+    "CompSumLoss",
     "ConditionalCSLoss",
     "EnsLoss",
     "MaskedLoss",

@@ -45,7 +45,7 @@ class Extremes(BoundedLossWeighting):
 
     Reference:
         Sow et al., "Dynamic Loss-Based Sample Reweighting for Improved Large Language Model
-        Pretraining", ICLR 2025, arXiv 2502.06733, section 3.
+        Pretraining", ICLR 2025, arXiv 2502.06733.
 
     Deviations:
         Non-finite losses and masked entries get weight zero.

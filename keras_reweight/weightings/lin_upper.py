@@ -45,7 +45,7 @@ class LinUpper(BoundedLossWeighting):
 
     Reference:
         Sow et al., "Dynamic Loss-Based Sample Reweighting for Improved Large Language Model
-        Pretraining", ICLR 2025, arXiv 2502.06733, section 3.
+        Pretraining", ICLR 2025, arXiv 2502.06733.
 
     Deviations:
         The loss is the one of the paper's README and large-scale code, `sum_i w_i loss_i`. The

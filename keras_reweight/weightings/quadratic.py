@@ -45,7 +45,7 @@ class Quadratic(BoundedLossWeighting):
 
     Reference:
         Sow et al., "Dynamic Loss-Based Sample Reweighting for Improved Large Language Model
-        Pretraining", ICLR 2025, arXiv 2502.06733, section 3.
+        Pretraining", ICLR 2025, arXiv 2502.06733.
 
     Deviations:
         Called "mid" in the paper's GPT-2 code. Non-finite losses and masked entries get weight

@@ -52,7 +52,7 @@ class Weighting:
 
     #: `"sum_one"`, `"mean_one"` or `None` (raw): what the weights of a batch add up to.
     normalization: str | None = None
-    #: Which of `"y_true"` and `"y_pred"` the weights depend on.
+    #: Which of `"y_true"`, `"y_pred"` and `"step"` the weights cannot do without.
     reads: tuple[str, ...] = ()
     #: Whether gradients are kept from flowing through the weights.
     stop_gradient: bool = True
