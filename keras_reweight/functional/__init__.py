@@ -1,5 +1,6 @@
 """Pure functions of arrays or tensors: weights and selections for training loops of your own."""
 
+from keras_reweight.functional.class_weights import class_weights
 from keras_reweight.functional.cs_divergence import cs_divergence
 from keras_reweight.functional.cs_qmi import cs_qmi
 from keras_reweight.functional.f_divergence_weight import f_divergence_weight
@@ -10,6 +11,7 @@ from keras_reweight.functional.steer_weights import steer_weights
 from keras_reweight.functional.top_tokens import top_tokens
 
 __all__ = [
+    "class_weights",
     "cs_divergence",
     "cs_qmi",
     "f_divergence_weight",
