@@ -1,6 +1,7 @@
 """Per-sample memory, and ids travelling with the targets."""
 
 from keras_reweight.data.balanced_batches import BalancedBatches
+from keras_reweight.data.class_balanced_batches import ClassBalancedBatches
 from keras_reweight.data.class_counts import class_counts
 from keras_reweight.data.enable_aux_targets import disable_aux_targets, enable_aux_targets
 from keras_reweight.data.pack_targets import pack_targets
@@ -8,6 +9,7 @@ from keras_reweight.data.sample_table import SampleTable
 
 __all__ = [
     "BalancedBatches",
+    "ClassBalancedBatches",
     "SampleTable",
     "class_counts",
     "disable_aux_targets",

@@ -7,6 +7,8 @@ from keras_reweight.functional.f_divergence_weight import f_divergence_weight
 from keras_reweight.functional.gairat_weights import gairat_weights
 from keras_reweight.functional.max_variance_subset import max_variance_subset
 from keras_reweight.functional.mse_optimal_mixing import mse_optimal_mixing
+from keras_reweight.functional.pair_weights import pair_weights
+from keras_reweight.functional.shrink_loss import shrink_loss
 from keras_reweight.functional.steer_weights import steer_weights
 from keras_reweight.functional.top_tokens import top_tokens
 
@@ -18,6 +20,8 @@ __all__ = [
     "gairat_weights",
     "max_variance_subset",
     "mse_optimal_mixing",
+    "pair_weights",
+    "shrink_loss",
     "steer_weights",
     "top_tokens",
 ]
