@@ -1,19 +1,27 @@
 """What changes during training: weights, schedules, memory."""
 
+from keras_reweight.callbacks.ard_prior_update import ARDPriorUpdate
+from keras_reweight.callbacks.auto_weighted_losses import AutoWeightedLosses
 from keras_reweight.callbacks.backup_state import BackupState
 from keras_reweight.callbacks.deferred_reweighting import DeferredReweighting
 from keras_reweight.callbacks.el2n_reweight import EL2NReweight
+from keras_reweight.callbacks.kl_annealing import KLAnnealing
 from keras_reweight.callbacks.kl_dro_reweight import KLDROReweight
 from keras_reweight.callbacks.loss_state import LossState
 from keras_reweight.callbacks.pesg_schedule import PESGSchedule
 from keras_reweight.callbacks.reweight import Reweight
+from keras_reweight.callbacks.unlearn import Unlearn
 
 __all__ = [
+    "ARDPriorUpdate",
+    "AutoWeightedLosses",
     "BackupState",
     "DeferredReweighting",
     "EL2NReweight",
+    "KLAnnealing",
     "KLDROReweight",
     "LossState",
     "PESGSchedule",
     "Reweight",
+    "Unlearn",
 ]

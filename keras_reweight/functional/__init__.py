@@ -8,6 +8,9 @@ from keras_reweight.functional.gairat_weights import gairat_weights
 from keras_reweight.functional.max_variance_subset import max_variance_subset
 from keras_reweight.functional.mse_optimal_mixing import mse_optimal_mixing
 from keras_reweight.functional.pair_weights import pair_weights
+from keras_reweight.functional.relevance_scores import relevance_scores
+from keras_reweight.functional.sequence_log_prob import sequence_log_prob
+from keras_reweight.functional.sequence_nll import sequence_nll
 from keras_reweight.functional.shrink_loss import shrink_loss
 from keras_reweight.functional.steer_weights import steer_weights
 from keras_reweight.functional.top_tokens import top_tokens
@@ -21,6 +24,9 @@ __all__ = [
     "max_variance_subset",
     "mse_optimal_mixing",
     "pair_weights",
+    "relevance_scores",
+    "sequence_log_prob",
+    "sequence_nll",
     "shrink_loss",
     "steer_weights",
     "top_tokens",

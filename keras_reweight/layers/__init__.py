@@ -1,11 +1,17 @@
 """Layers that losses and weightings need in the model."""
 
+from keras_reweight.layers.ard_prior import ARDPrior
 from keras_reweight.layers.csqmi_regularizer import CSQMIRegularizer
+from keras_reweight.layers.gaussian_sampling import GaussianSampling
+from keras_reweight.layers.kl_regularizer import KLRegularizer
 from keras_reweight.layers.logit_adjustment import LogitAdjustment
 from keras_reweight.layers.normed_dense import NormedDense
 
 __all__ = [
+    "ARDPrior",
     "CSQMIRegularizer",
+    "GaussianSampling",
+    "KLRegularizer",
     "LogitAdjustment",
     "NormedDense",
 ]
