@@ -3,6 +3,7 @@
 from keras_reweight import (
     callbacks,
     data,
+    distillation,
     functional,
     gradients,
     layers,
@@ -33,6 +34,7 @@ __all__ = [
     "__version__",
     "callbacks",
     "data",
+    "distillation",
     "functional",
     "gradients",
     "layers",

@@ -3,6 +3,7 @@
 from keras_reweight.callbacks.ard_prior_update import ARDPriorUpdate
 from keras_reweight.callbacks.auto_weighted_losses import AutoWeightedLosses
 from keras_reweight.callbacks.backup_state import BackupState
+from keras_reweight.callbacks.cape import CaPE
 from keras_reweight.callbacks.deferred_reweighting import DeferredReweighting
 from keras_reweight.callbacks.el2n_reweight import EL2NReweight
 from keras_reweight.callbacks.kl_annealing import KLAnnealing
@@ -16,6 +17,7 @@ __all__ = [
     "ARDPriorUpdate",
     "AutoWeightedLosses",
     "BackupState",
+    "CaPE",
     "DeferredReweighting",
     "EL2NReweight",
     "KLAnnealing",

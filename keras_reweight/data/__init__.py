@@ -7,11 +7,13 @@ from keras_reweight.data.enable_aux_targets import disable_aux_targets, enable_a
 from keras_reweight.data.pack_reference import pack_reference
 from keras_reweight.data.pack_targets import pack_targets
 from keras_reweight.data.sample_table import SampleTable
+from keras_reweight.data.soft_label_dataset import SoftLabelDataset
 
 __all__ = [
     "BalancedBatches",
     "ClassBalancedBatches",
     "SampleTable",
+    "SoftLabelDataset",
     "class_counts",
     "disable_aux_targets",
     "enable_aux_targets",

@@ -3,11 +3,16 @@
 from keras_reweight.functional.class_weights import class_weights
 from keras_reweight.functional.cs_divergence import cs_divergence
 from keras_reweight.functional.cs_qmi import cs_qmi
+from keras_reweight.functional.empirical_probability_targets import empirical_probability_targets
 from keras_reweight.functional.f_divergence_weight import f_divergence_weight
 from keras_reweight.functional.gairat_weights import gairat_weights
 from keras_reweight.functional.max_variance_subset import max_variance_subset
+from keras_reweight.functional.monotone_quantiles import monotone_quantiles
 from keras_reweight.functional.mse_optimal_mixing import mse_optimal_mixing
+from keras_reweight.functional.optimal_distillation_weight import optimal_distillation_weight
+from keras_reweight.functional.ordinal_probabilities import ordinal_probabilities
 from keras_reweight.functional.pair_weights import pair_weights
+from keras_reweight.functional.quantile_crossing_penalty import quantile_crossing_penalty
 from keras_reweight.functional.relevance_scores import relevance_scores
 from keras_reweight.functional.sequence_log_prob import sequence_log_prob
 from keras_reweight.functional.sequence_nll import sequence_nll
@@ -19,11 +24,16 @@ __all__ = [
     "class_weights",
     "cs_divergence",
     "cs_qmi",
+    "empirical_probability_targets",
     "f_divergence_weight",
     "gairat_weights",
     "max_variance_subset",
+    "monotone_quantiles",
     "mse_optimal_mixing",
+    "optimal_distillation_weight",
+    "ordinal_probabilities",
     "pair_weights",
+    "quantile_crossing_penalty",
     "relevance_scores",
     "sequence_log_prob",
     "sequence_nll",

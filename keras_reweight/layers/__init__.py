@@ -6,6 +6,8 @@ from keras_reweight.layers.gaussian_sampling import GaussianSampling
 from keras_reweight.layers.kl_regularizer import KLRegularizer
 from keras_reweight.layers.logit_adjustment import LogitAdjustment
 from keras_reweight.layers.normed_dense import NormedDense
+from keras_reweight.layers.ordinal_head import OrdinalHead
+from keras_reweight.layers.quantile_aggregator import QuantileAggregator
 
 __all__ = [
     "ARDPrior",
@@ -14,4 +16,6 @@ __all__ = [
     "KLRegularizer",
     "LogitAdjustment",
     "NormedDense",
+    "OrdinalHead",
+    "QuantileAggregator",
 ]

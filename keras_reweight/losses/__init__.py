@@ -28,8 +28,11 @@ from keras_reweight.losses.multi_similarity import MultiSimilarityLoss
 from keras_reweight.losses.multinomial_nll import MultinomialNLL
 from keras_reweight.losses.n_pair import NPairLoss
 from keras_reweight.losses.npo import NPOLoss
+from keras_reweight.losses.ordinal_crossentropy import OrdinalCrossentropy
 from keras_reweight.losses.pair_loss import PairLoss
+from keras_reweight.losses.pld import PLDLoss
 from keras_reweight.losses.proto_triplet import ProtoTripletLoss
+from keras_reweight.losses.quantile import QuantileLoss
 from keras_reweight.losses.reweighted_loss import ReweightedLoss
 from keras_reweight.losses.rpo import RPOLoss
 from keras_reweight.losses.seesaw import SeesawLoss
@@ -38,6 +41,7 @@ from keras_reweight.losses.sim_npo import SimNPOLoss
 from keras_reweight.losses.softmax_equalization import SoftmaxEqualizationLoss
 from keras_reweight.losses.stable_max_crossentropy import StableMaxCrossentropy
 from keras_reweight.losses.triplet import TripletLoss
+from keras_reweight.losses.weighted_interval_score import WeightedIntervalScore
 
 __all__ = [
     "AUCMarginLoss",
@@ -68,8 +72,11 @@ __all__ = [
     "MultinomialNLL",
     "NPOLoss",
     "NPairLoss",
+    "OrdinalCrossentropy",
+    "PLDLoss",
     "PairLoss",
     "ProtoTripletLoss",
+    "QuantileLoss",
     "RPOLoss",
     "ReweightedLoss",
     "SeesawLoss",
@@ -78,4 +85,5 @@ __all__ = [
     "SoftmaxEqualizationLoss",
     "StableMaxCrossentropy",
     "TripletLoss",
+    "WeightedIntervalScore",
 ]
