@@ -72,6 +72,21 @@ def test_reduction_of_the_wrapped_loss_is_kept(reduction):
     np.testing.assert_allclose(got, expected.sum() if reduction == "sum" else expected, rtol=1e-5)
 
 
+def test_one_hot_labels_reach_the_weighting_and_the_loss():
+    for weighting in (kr.weightings.LinUpper(0.4), kr.weightings.ClassBalanced([30, 20, 5])):
+        of_ids = kr.losses.ReweightedLoss(
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True), weighting
+        )
+        of_one_hot = kr.losses.ReweightedLoss(
+            keras.losses.CategoricalCrossentropy(from_logits=True), weighting
+        )
+        expected = value(of_ids(LABELS, LOGITS))
+        found = value(of_one_hot(np.eye(3, dtype="float32")[LABELS], LOGITS))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+        column = value(of_ids(LABELS[:, None], LOGITS))
+        np.testing.assert_allclose(column, expected, rtol=1e-6)
+
+
 def tokens():
     logits = RNG.normal(size=(3, 4, 5)).astype("float32")
     labels = RNG.integers(0, 5, (3, 4))
