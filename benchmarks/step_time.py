@@ -2,6 +2,7 @@
 
 `python -m benchmarks.step_time` prints one line of JSON: the backend, and for each method the
 milliseconds of a step in every round, by the clock (`wall`) and of processor time (`cpu`).
+`--suite NAME` measures the losses of one task instead (`benchmarks.loss_suites`).
 """
 
 from __future__ import annotations
@@ -16,22 +17,19 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 STEPS_PER_EPOCH, DISCARDED = 64, 2
+METHODS = "methods"
 BACKENDS = ("jax", "tensorflow", "torch")
 
 
-def measure(rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Milliseconds of a step, one value for each round, by method and kind of time."""
+def measure(rounds: int, suite: str = METHODS) -> dict[str, dict[str, list[float]]]:
+    """Milliseconds of a step, one value for each round, by method and kind of time.
+
+    The first method is the plain one.
+    """
     from benchmarks.interleave import interleave
-    from benchmarks.treatments import TREATMENTS, Problem
 
-    problem = Problem(STEPS_PER_EPOCH)
-
-    def training(make):
-        return lambda timer: make(problem).fit(rounds + DISCARDED, timer)
-
-    times = interleave(
-        {name: training(make) for name, make in TREATMENTS.items()}, discard=DISCARDED
-    )
+    trainings = _of_methods(rounds) if suite == METHODS else _of_losses(suite, rounds)
+    times = interleave(trainings, discard=DISCARDED)
     return {
         name: {
             kind: [1e3 * seconds / STEPS_PER_EPOCH for seconds in values]
@@ -41,7 +39,31 @@ def measure(rounds: int) -> dict[str, dict[str, list[float]]]:
     }
 
 
-def measure_in_process(backend: str, rounds: int) -> dict[str, dict[str, list[float]]]:
+def _of_methods(rounds):
+    from benchmarks.treatments import TREATMENTS, Problem
+
+    problem = Problem(STEPS_PER_EPOCH)
+
+    def training(make):
+        return lambda timer: make(problem).fit(rounds + DISCARDED, timer)
+
+    return {name: training(make) for name, make in TREATMENTS.items()}
+
+
+def _of_losses(name, rounds):
+    from benchmarks.loss_suites import suites
+
+    suite = suites()[name]
+
+    def training(arm):
+        return lambda timer: suite.training(arm, STEPS_PER_EPOCH)(rounds + DISCARDED, timer)
+
+    return {arm: training(arm) for arm in suite.arms}
+
+
+def measure_in_process(
+    backend: str, rounds: int, suite: str = METHODS
+) -> dict[str, dict[str, list[float]]]:
     """`measure` in a fresh process on the given backend."""
     environment = {
         **os.environ,
@@ -52,6 +74,7 @@ def measure_in_process(backend: str, rounds: int) -> dict[str, dict[str, list[fl
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
     command = [sys.executable, "-m", "benchmarks.step_time", "--rounds", str(rounds)]
+    command += ["--suite", suite]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
@@ -63,6 +86,7 @@ def measure_in_process(backend: str, rounds: int) -> dict[str, dict[str, list[fl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="timed epochs of each method")
+    parser.add_argument("--suite", default=METHODS, help="the methods, or a task of losses")
     arguments = parser.parse_args()
     import keras
 
@@ -70,7 +94,7 @@ def main() -> None:
         import torch
 
         torch.set_num_threads(1)
-    milliseconds = measure(arguments.rounds)
+    milliseconds = measure(arguments.rounds, arguments.suite)
     print(json.dumps({"backend": keras.backend.backend(), "milliseconds": milliseconds}))
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 
+from evidence import store
 from evidence.claims import ALONE, NAMES
 from evidence.report import Outcome, render
 
@@ -36,19 +37,25 @@ def main() -> int:
             if name in ALONE:
                 work(name)
     measured = [outcomes[name] for name in names]
-    text = render(measured, quick=arguments.quick)
-    if arguments.out is None:
-        print(text)
+    if arguments.quick:
+        print(render(measured, quick=True))
     else:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(text, encoding="utf-8")
-        print(f"Wrote {arguments.out}.")
+        _write_report(arguments.out)
     for outcome in measured:
         if outcome.error:
             print(f"{outcome.name} failed:\n{outcome.error}", file=sys.stderr)
     # A quick run says whether the programs work, not whether the claims hold.
     good = [not outcome.error if arguments.quick else outcome.passed for outcome in measured]
     return 0 if all(good) else 1
+
+
+def _write_report(path):
+    """Everything measured last, whether in this run or before."""
+    known = store.load(NAMES)
+    text = render([Outcome.from_dict(name, known[name]) for name in known], quick=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    print(f"Wrote {path}.")
 
 
 def _arguments():
@@ -65,14 +72,13 @@ def _arguments():
     parser.add_argument(
         "--out",
         type=pathlib.Path,
-        help="the report; by default docs/evidence.md for a whole run "
-        "and the terminal for a quick or partial one",
+        default=REPORT,
+        help="the report on all claims measured so far (default docs/evidence.md); a quick run "
+        "writes to the terminal alone",
     )
     arguments = parser.parse_args()
     if arguments.seeds is not None and arguments.seeds < 1:
         parser.error(f"--seeds must be at least 1, got {arguments.seeds}")
-    if arguments.out is None and not (arguments.quick or arguments.only):
-        arguments.out = REPORT
     return arguments
 
 
@@ -91,7 +97,12 @@ def _measure(name, directory, arguments):
     )
     if not file.is_file():
         return Outcome(name, 0.0, error=f"exit status {done.returncode}\n{done.stderr[-2000:]}")
-    return Outcome.from_dict(name, json.loads(file.read_text(encoding="utf-8")))
+    content = json.loads(file.read_text(encoding="utf-8"))
+    outcome = Outcome.from_dict(name, dict(content))
+    # What failed to run is no measurement; the last one stays.
+    if not arguments.quick and not outcome.error:
+        store.save(name, content)
+    return outcome
 
 
 def _environment(directory):

@@ -16,14 +16,26 @@ NAMES = (
     "lin_upper_regression",
     "weighting_mnist",
     "weighting_cifar",
+    "lin_upper_characters",
     "el2n_noise",
+    "label_noise",
+    "long_tail",
+    "auc_adult",
+    "auc_synthetic",
+    "anyloss_f1",
+    "retrieval",
+    "unlearning",
+    "cape",
+    "distillation",
     "pruning",
     "quantization",
     "signature",
     "cost",
+    "loss_cost",
+    "peers",
 )
 #: Measure time, so nothing else may run beside them.
-ALONE = ("cost",)
+ALONE = ("cost", "loss_cost", "peers")
 _PARTS = ("Claim", "Paper", "Setting", "Criterion")
 
 

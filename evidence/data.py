@@ -3,12 +3,14 @@
 Files are looked for in one directory (`--data-dir` or the environment variable
 `KERAS_REWEIGHT_DATA`): `mnist.npz` with the keys of `keras.datasets.mnist`, and `cifar10_12k.npz`
 with the first 1000 training and 200 test images of each CIFAR-10 class. Without a file, Keras
-downloads the data set.
+downloads the data set. `adult.data.gz` is the training part of UCI Adult and `tinyshakespeare.txt`
+a text of 1.1 million characters; there is no other source for these two.
 """
 
 from __future__ import annotations
 
 import functools
+import gzip
 import os
 import pathlib
 from dataclasses import dataclass
@@ -34,6 +36,14 @@ class Split:
     x_test: np.ndarray
     y_test: np.ndarray
     source: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Features of shape `(rows, columns)`, float32, and labels 0 or 1."""
+
+    x: np.ndarray
+    y: np.ndarray
 
 
 class Data:
@@ -65,6 +75,25 @@ class Data:
                     arrays[key] = arrays[key][rows]
         return _split(arrays, source)
 
+    @functools.cached_property
+    def adult(self) -> Table:
+        """UCI Adult: numbers standardized, categories one-hot; the label is an income above 50k."""
+        return _adult(self._path("adult.data.gz"))
+
+    @functools.cached_property
+    def shakespeare(self) -> str:
+        """Plays, as one text."""
+        return self._path("tinyshakespeare.txt").read_text(encoding="utf-8")
+
+    def _path(self, name):
+        path = None if self.directory is None else self.directory / name
+        if path is None or not path.is_file():
+            raise MissingDataError(
+                f"{name} is not in the data directory ({self.directory}). Name a directory that "
+                f"holds it with --data-dir or {VARIABLE}."
+            )
+        return path
+
     def _load(self, name, dataset):
         path = None if self.directory is None else self.directory / name
         if path is not None and path.is_file():
@@ -92,6 +121,22 @@ def _split(arrays, source):
         images[key] = image if image.ndim == 4 else image[..., None]
     labels = {key: arrays[key].reshape(-1).astype("int32") for key in ("y_train", "y_test")}
     return Split(**images, **labels, source=source)
+
+
+def _adult(path):
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        rows = [line.strip().split(", ") for line in file if line.strip()]
+    columns = list(zip(*rows, strict=True))
+    parts = []
+    for column in columns[:-1]:
+        if all(value.lstrip("-").isdigit() for value in column):
+            numbers = np.array(column, "float64")
+            parts.append((numbers - numbers.mean())[:, None] / numbers.std())
+        else:
+            values = np.array(column)
+            parts.append(values[:, None] == np.unique(values)[None, :])
+    labels = np.array([value.startswith(">50K") for value in columns[-1]])
+    return Table(np.concatenate(parts, axis=1).astype("float32"), labels.astype("int32"))
 
 
 def _first_of_each_class(labels, count):

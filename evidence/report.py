@@ -50,7 +50,6 @@ def render(outcomes: list[Outcome], *, quick: bool) -> str:
     ]
     if quick:
         lines += [_QUICK, ""]
-    lines += [_environment(outcomes), ""]
     lines += ["| claim | criterion | seeds | seconds |", "|---|---|---|---|"]
     for outcome in outcomes:
         title = describe(outcome.name).title.rstrip(".")
@@ -63,12 +62,11 @@ def render(outcomes: list[Outcome], *, quick: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _environment(outcomes):
-    found = [outcome.environment for outcome in outcomes if outcome.environment]
-    if not found:
-        return "No claim was measured."
-    versions = ", ".join(f"{name} {version}" for name, version in found[0]["versions"].items())
-    return f"Backend {found[0]['backend']} ({versions}); {found[0]['machine']}."
+def _environment(outcome):
+    versions = ", ".join(f"{n} {version}" for n, version in outcome.environment["versions"].items())
+    return (
+        f"Backend {outcome.environment['backend']} ({versions}); {outcome.environment['machine']}."
+    )
 
 
 def _section(outcome):
@@ -78,7 +76,7 @@ def _section(outcome):
         lines += [f"**{label}.** {text}", ""]
     if outcome.result is None:
         return [*lines, "**Not measured.**", "", "```", outcome.error.strip(), "```"]
-    lines += [*_table(outcome), ""]
+    lines += [_environment(outcome), "", *_table(outcome), ""]
     lines += [f"{note}\n" for note in outcome.result.notes]
     lines += [f"**Criterion {outcome.verdict.strip('*')}:**", ""]
     for check in outcome.result.checks:
