@@ -9,13 +9,13 @@ PYTEST_ARGS ?=
 ARGS ?=
 
 VENV := .venv
-EXTRAS := dev,jax,plot,tensorflow,torch,tune
+EXTRAS := dev,docs,jax,plot,tensorflow,torch,tune
 PYTHON_IN_VENV := $(VENV)/bin/python
 DEMO_VENV := .venv-demo-$(BACKEND)
 DEMO_EXTRAS := $(BACKEND),examples
 
-# The log levels keep the libraries' start-up messages away from what a command has to say.
-QUIET := TF_CPP_MIN_LOG_LEVEL=2
+# These keep the libraries' start-up messages away from what a command has to say.
+QUIET := TF_CPP_MIN_LOG_LEVEL=2 NO_MKDOCS_2_WARNING=1
 
 ifeq ($(filter $(BACKEND),jax tensorflow torch),)
 $(error BACKEND must be jax, tensorflow or torch, got "$(BACKEND)")
@@ -54,7 +54,7 @@ help:
 	@echo "                (BACKENDS=\"$(BACKENDS)\" WORKERS=$(WORKERS) PYTEST_ARGS=\"tests/core -k name\")"
 	@echo "make lint       ruff and mypy"
 	@echo "make format     let ruff repair and format the code"
-	@echo "make docs       write the generated tables in docs/"
+	@echo "make docs       write the tables and pictures in docs/ and build the site in site/"
 	@echo "make evidence   measure whether the methods keep what the papers promise (BACKEND=$(BACKEND) ARGS=)"
 	@echo "make bench      measure speed and size (BACKEND=$(BACKEND) ARGS=)"
 	@echo "make clean      remove the environments and everything generated"
@@ -81,6 +81,8 @@ format: $(VENV)/.installed
 .PHONY: docs
 docs: $(VENV)/.installed
 	@KERAS_BACKEND=$(BACKEND) $(QUIET) $(PYTHON_IN_VENV) docs/generate.py
+	@KERAS_BACKEND=$(BACKEND) $(QUIET) $(PYTHON_IN_VENV) docs/pictures.py
+	@$(QUIET) $(PYTHON_IN_VENV) -m mkdocs build --quiet --strict
 
 .PHONY: evidence
 evidence: $(VENV)/.installed
@@ -92,7 +94,8 @@ bench: $(VENV)/.installed
 
 .PHONY: clean
 clean:
-	rm -rf $(VENV) .venv-demo-* .parity .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) .venv-demo-* .parity .mypy_cache .pytest_cache .ruff_cache build dist \
+		docs/gallery/pictures site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -128,7 +128,7 @@ def test_the_core_depends_on_three_packages():
 
 
 def test_the_extras():
-    expected = {"dev", "examples", "export", "plot", "tfmot", "tune", *BACKENDS}
+    expected = {"dev", "docs", "examples", "export", "peers", "plot", "tfmot", "tune", *BACKENDS}
     assert set(EXTRAS) == expected
 
 
@@ -148,8 +148,9 @@ def test_constraints_pin_every_requirement_at_a_version_it_admits():
         name, _, version = line.partition("==")
         assert canonicalize_name(name) not in pins, f"{name} is pinned twice"
         pins[canonicalize_name(name)] = version
-    # tfmot wants versions of its own and so gets an environment of its own.
-    extras = [text for name, texts in EXTRAS.items() if name != "tfmot" for text in texts]
+    # What is compared with wants versions of its own and so gets environments of its own.
+    apart = ("peers", "tfmot")
+    extras = [text for name, texts in EXTRAS.items() if name not in apart for text in texts]
     for requirement in map(Requirement, [*PROJECT["dependencies"], *extras]):
         if requirement.name != PROJECT["name"]:
             pin = pins[canonicalize_name(requirement.name)]

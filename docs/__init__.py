@@ -1,0 +1,1 @@
+"""The documentation site: pages, and the programs that write their tables and pictures."""
