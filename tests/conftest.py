@@ -25,10 +25,16 @@ def _prepare_environment() -> None:
     os.environ.setdefault("MPLBACKEND", "Agg")
     if BACKEND != "jax":
         return
-    # Two devices on one CPU, for the tests under keras.distribution.DataParallel.
+    # Two devices on one CPU, for the tests under keras.distribution.DataParallel; and code that is
+    # compiled for a few numbers and run once need not be optimized.
     flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_force_host_platform_device_count" not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count=2".strip()
+    for name, value in (
+        ("xla_force_host_platform_device_count", 2),
+        ("xla_backend_optimization_level", 0),
+    ):
+        if name not in flags:
+            flags = f"{flags} --{name}={value}".strip()
+    os.environ["XLA_FLAGS"] = flags
     # Many tests compile the same small train step. The cache lives as long as the session, so it
     # never meets another machine or another version; xdist workers inherit it.
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
