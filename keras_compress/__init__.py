@@ -1,6 +1,13 @@
 """Smaller, faster models: pruning and quantization for Keras 3."""
 
-from keras_compress import callbacks, layers, pruning, quantization, quantizers, schedules
+from keras_compress import (
+    callbacks,
+    layers,
+    pruning,
+    quantization,
+    quantizers,
+    schedules,
+)
 from keras_compress.pruning import prune_magnitude, sparsity_report, strip
 from keras_compress.quantization import freeze, quantize_aware
 from keras_reweight._version import __version__

@@ -2,4 +2,8 @@
 
 from keras_compress.pruning import KeepSparsity, MagnitudePruning, Pruning
 
-__all__ = ["KeepSparsity", "MagnitudePruning", "Pruning"]
+__all__ = [
+    "KeepSparsity",
+    "MagnitudePruning",
+    "Pruning",
+]

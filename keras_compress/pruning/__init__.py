@@ -1,7 +1,29 @@
 """Fewer weights: what matters, how much when, where, and what holds it."""
 
-from keras_compress.pruning.allocations import Allocation, GlobalAllocation, UniformAllocation
-from keras_compress.pruning.criteria import Criterion, Magnitude
+from keras_compress.pruning.allocations import (
+    Allocation,
+    AlphaAllocation,
+    ERKAllocation,
+    GlobalAllocation,
+    LAMPAllocation,
+    PlanAllocation,
+    RateDistortionAllocation,
+    UniformAllocation,
+    UniformPlusAllocation,
+)
+from keras_compress.pruning.criteria import (
+    SNIP,
+    Criterion,
+    DualImportance,
+    GraSP,
+    Magnitude,
+    Movement,
+    OptimalBrainDamage,
+    RandomScores,
+    SynFlow,
+    Taylor,
+    Wanda,
+)
 from keras_compress.pruning.keep_sparsity import KeepSparsity
 from keras_compress.pruning.magnitude_pruning import MagnitudePruning
 from keras_compress.pruning.prune_magnitude import prune_magnitude
@@ -13,15 +35,30 @@ from keras_compress.pruning.strip import strip
 
 __all__ = [
     "Allocation",
+    "AlphaAllocation",
     "Criterion",
+    "DualImportance",
+    "ERKAllocation",
     "GlobalAllocation",
+    "GraSP",
     "KeepSparsity",
+    "LAMPAllocation",
     "Magnitude",
     "MagnitudePruning",
+    "Movement",
+    "OptimalBrainDamage",
+    "PlanAllocation",
     "Pruning",
     "PruningReport",
+    "RandomScores",
+    "RateDistortionAllocation",
+    "SNIP",
     "SparsityReport",
+    "SynFlow",
+    "Taylor",
     "UniformAllocation",
+    "UniformPlusAllocation",
+    "Wanda",
     "prune_magnitude",
     "prune_weights",
     "sparsity_report",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from dataclasses import dataclass
 
 import keras
@@ -10,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_compress.pruning.prunable_weights import prunable_ids
+from keras_reweight.core.compressed_size import GzipSize
 from keras_reweight.core.state import sync_model
 from keras_reweight.core.validation import check_built
 
@@ -133,9 +133,8 @@ def sparsity_report(model: keras.Model) -> SparsityReport:
     sync_model(model)
     prunable = prunable_ids(model)
     rows = []
-    compressed = _CountingFile()
     num_bytes = 0
-    with gzip.GzipFile(fileobj=compressed, mode="wb", compresslevel=6, mtime=0) as archive:
+    with GzipSize() as archive:
         for variable in model.weights:
             value = np.ascontiguousarray(ops.convert_to_numpy(ops.convert_to_tensor(variable)))
             zeros = int(value.size - np.count_nonzero(value))
@@ -147,18 +146,4 @@ def sparsity_report(model: keras.Model) -> SparsityReport:
             payload = value.tobytes()
             num_bytes += len(payload)
             archive.write(payload)
-    return SparsityReport(tuple(rows), num_bytes, compressed.num_bytes)
-
-
-class _CountingFile:
-    """A file that counts what is written and keeps none of it."""
-
-    def __init__(self):
-        self.num_bytes = 0
-
-    def write(self, data) -> int:
-        self.num_bytes += len(data)
-        return len(data)
-
-    def flush(self) -> None:
-        pass
+    return SparsityReport(tuple(rows), num_bytes, archive.num_bytes)

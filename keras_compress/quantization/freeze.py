@@ -5,14 +5,14 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from keras_compress.quantization.rebuild import (
+from keras_compress._rebuild import (
     check_rebuildable,
     copy_layer,
     copy_state,
     graph_layers,
     rebuild,
 )
-from keras_compress.quantization.wrapper import QuantizeAware
+from keras_compress.quantization.wrapper import EXAMPLE, QuantizeAware
 from keras_reweight.core.validation import check_built, check_choice
 
 
@@ -74,7 +74,7 @@ def freeze_layers(
 ) -> tuple[keras.Model, list[tuple[keras.layers.Layer, keras.layers.Layer]]]:
     """What `freeze` returns, and its (`QuantizeAware` layer, plain layer) pairs."""
     check_built(model, caller)
-    check_rebuildable(model, caller)
+    check_rebuildable(model, caller, EXAMPLE)
     check_choice("activations", activations, ["error", "drop"])
     wrappers = [layer for layer in graph_layers(model) if isinstance(layer, QuantizeAware)]
     if not wrappers:

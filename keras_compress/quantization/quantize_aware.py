@@ -7,20 +7,20 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_compress.quantization.assignment import assign
-from keras_compress.quantization.calibration import InputStatistics, calibration_batches
-from keras_compress.quantization.lsq import LSQQuantizer
-from keras_compress.quantization.quantizer import Quantizer
-from keras_compress.quantization.rebuild import (
+from keras_compress._rebuild import (
     check_rebuildable,
     copy_layer,
     copy_state,
     graph_layers,
     rebuild,
 )
+from keras_compress.quantization.assignment import assign
+from keras_compress.quantization.calibration import InputStatistics, calibration_batches
+from keras_compress.quantization.lsq import LSQQuantizer
+from keras_compress.quantization.quantizer import Quantizer
 from keras_compress.quantization.stats import StatsQuantizer
 from keras_compress.quantization.supported import matrices, refusal
-from keras_compress.quantization.wrapper import QuantizeAware
+from keras_compress.quantization.wrapper import EXAMPLE, QuantizeAware
 from keras_reweight.core.selection import layers_by_path, select_layers
 from keras_reweight.core.validation import check_built, check_choice
 
@@ -104,7 +104,7 @@ def quantize_aware(
         pass over the calibration data.
     """
     check_built(model, "quantize_aware")
-    check_rebuildable(model, "quantize_aware")
+    check_rebuildable(model, "quantize_aware", EXAMPLE)
     check_choice("method", method, _METHODS)
     paths = {id(layer): path for path, layer in layers_by_path(model).items()}
     candidates = {paths[id(layer)]: layer for layer in graph_layers(model)}

@@ -9,7 +9,12 @@ import keras
 from keras_compress.quantization.bit_packing import pack_codes
 from keras_compress.quantization.freeze import freeze_layers
 from keras_compress.quantization.packed_format import KIND, VERSION
-from keras_reweight.core.files import save_arrays
+from keras_reweight.core.model_file import (
+    describe_model,
+    plain_array,
+    save_model_file,
+    weight_record,
+)
 
 
 def save_packed(model: keras.Model, path: str | os.PathLike, *, activations: str = "error") -> None:
@@ -57,13 +62,9 @@ def save_packed(model: keras.Model, path: str | os.PathLike, *, activations: str
         targets = {variable.name: variable for variable in layer.weights}
         for name, (variable, quantizer) in wrapper.quantized_matrices().items():
             quantized[id(targets[name])] = (variable, quantizer)
-    arrays, entries = {}, []
+    arrays, records = {}, []
     for index, variable in enumerate(plain.weights):
-        entry = {
-            "name": variable.path,
-            "shape": list(variable.shape),
-            "dtype": keras.backend.standardize_dtype(variable.dtype),
-        }
+        record = weight_record(variable)
         if id(variable) in quantized:
             master, quantizer = quantized[id(variable)]
             codes, scale, zero_point = quantizer.codes(master)
@@ -72,21 +73,13 @@ def save_packed(model: keras.Model, path: str | os.PathLike, *, activations: str
             arrays[f"{index}.codes"] = pack_codes(unsigned, quantizer.bits)
             arrays[f"{index}.scale"] = keras.ops.convert_to_numpy(scale)
             # The zero point of the unsigned codes.
-            entry |= {
+            record |= {
                 "codec": "affine",
                 "bits": quantizer.bits,
                 "zero_point": float(zero_point - lowest),
             }
         else:
-            values = keras.ops.convert_to_numpy(variable.value)
-            # safetensors for NumPy has no bfloat16; float32 holds every value of it.
-            is_brain = entry["dtype"] == "bfloat16"
-            arrays[f"{index}.values"] = values.astype("float32") if is_brain else values
-            entry["codec"] = "raw"
-        entries.append(entry)
-    header = {
-        "version": VERSION,
-        "model": keras.saving.serialize_keras_object(plain),
-        "weights": entries,
-    }
-    save_arrays(path, arrays, kind=KIND, header=header)
+            arrays[f"{index}.values"] = plain_array(variable)
+            record["codec"] = "raw"
+        records.append(record)
+    save_model_file(path, describe_model(plain), records, arrays, kind=KIND, version=VERSION)

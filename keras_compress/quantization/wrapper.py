@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 from types import SimpleNamespace
 
 import keras
 
+from keras_compress._weight_wrapper import WeightWrapper
 from keras_compress.quantization.quantizer import Quantizer
 from keras_compress.quantization.supported import matrices, refusal
-from keras_reweight.core.layer_losses import take_losses
+
+#: How to wrap a layer by hand, for messages.
+EXAMPLE = "kc.layers.QuantizeAware(keras.layers.Dense(...), weight=...)"
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
-class QuantizeAware(keras.layers.Wrapper):
+class QuantizeAware(WeightWrapper):
     """A layer that computes with quantized weights and trains the float ones.
 
     Use it to build a quantization-aware model by hand, for example inside a subclassed model;
@@ -89,13 +91,7 @@ class QuantizeAware(keras.layers.Wrapper):
             raise ValueError(
                 f"`activation`: {type(activation).__name__} is for weights only. Use LSQQuantizer."
             )
-        if isinstance(layer, keras.layers.Layer):
-            kwargs.setdefault("name", layer.name)
-            kwargs.setdefault("trainable", layer.trainable)
-            # The wrapper reads float32 master weights; casting to a compute dtype is left to the
-            # inner layer. A mixed policy here would hand out weights already rounded to 16 bits.
-            kwargs["dtype"] = layer.variable_dtype
-        super().__init__(layer, autocast=False, **kwargs)
+        super().__init__(layer, **kwargs)
         # If set, called with the inputs of each call; for calibration with eager calls.
         self.observer = None
         self.weight_quantizers: dict[str, Quantizer] = {}
@@ -150,49 +146,16 @@ class QuantizeAware(keras.layers.Wrapper):
             self.observer(inputs)
         if self.activation_quantizer is not None:
             inputs = self.activation_quantizer(inputs)
-        quantizers = {id(variable): one for variable, one in self.quantized_matrices().values()}
-        variables = self.layer.variables
-        values = [
-            quantizers[id(variable)](variable.value)
-            if id(variable) in quantizers
-            else variable.value
-            for variable in variables
-        ]
-        # The inner layer is called as a whole and not with `stateless_call`, which would pass over
-        # its casting, masking and activity regularizer and would evaluate the weight regularizers
-        # on the quantized values.
-        state = list(zip(variables, values, strict=True))
-        with keras.StatelessScope(state, collect_losses=True) as scope:
-            before = [scope.get_current_value(variable) for variable in variables]
-            outputs = self.layer(inputs, **self._arguments(training))
-            losses = take_losses(self.layer, scope)
-            after = [scope.get_current_value(variable) for variable in variables]
-        for variable, old, new in zip(variables, before, after, strict=True):
-            if new is not old:
-                variable.assign(new)
-        for loss in losses:
-            self.add_loss(loss)
-        return outputs
+        return self.call_layer(inputs, training)
 
-    def _arguments(self, training):
-        takes_training = "training" in inspect.signature(self.layer.call).parameters
-        return {"training": training} if takes_training and training is not None else {}
-
-    def compute_output_spec(self, inputs, training=None):
-        return self.layer.compute_output_spec(inputs, **self._arguments(training))
-
-    def compute_output_shape(self, input_shape):
-        return self.layer.compute_output_shape(input_shape)
-
-    def compute_mask(self, inputs, previous_mask):
-        # A layer that destroys masks warns about it itself.
-        if not self.layer.supports_masking:
-            return None
-        return self.layer.compute_mask(inputs, previous_mask)
+    def replaced_values(self):
+        return {
+            id(variable): quantizer(variable.value)
+            for variable, quantizer in self.quantized_matrices().values()
+        }
 
     def get_config(self) -> dict:
         config = super().get_config()
-        config.pop("dtype")
         for name in ("weight", "activation"):
             quantizer = getattr(self, name)
             config[name] = (

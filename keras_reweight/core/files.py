@@ -74,7 +74,7 @@ def load_arrays(path: str | os.PathLike, *, kind: str) -> tuple[dict[str, np.nda
         raise ValueError(f"{str(path)!r} is not a readable safetensors file: {error}") from error
     try:
         header = json.loads(metadata["header"])
-    except (KeyError, json.JSONDecodeError) as error:
+    except (KeyError, RecursionError, json.JSONDecodeError) as error:
         raise ValueError(f"{str(path)!r} has no valid JSON header: {error!r}") from error
     if not isinstance(header, dict) or header.get("kind") != kind:
         found = header.get("kind") if isinstance(header, dict) else header

@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from keras.src.utils.tracking import DotNotTrackScope
 
 from keras_reweight.core.state import rebuild_step_functions, sync_model
 
@@ -129,7 +130,7 @@ class MaskSet:
         for variable, constraint in zip(self._variables, self._constraints, strict=True):
             _unlink(variable, constraint)
         for mask in self._masks:
-            self._optimizer._untrack_variable(mask)
+            remove_optimizer_variable(self._optimizer, mask)
         rebuild_step_functions(self._model)
 
 
@@ -170,7 +171,7 @@ class StepCounter:
     def remove(self) -> None:
         """Drop the variable from the optimizer."""
         sync_model(self._model)
-        self._optimizer._untrack_variable(self._origin)
+        remove_optimizer_variable(self._optimizer, self._origin)
         rebuild_step_functions(self._model)
 
 
@@ -201,6 +202,16 @@ def add_optimizer_variable(optimizer, initial: np.ndarray, *, name: str, layout:
             layout=layout,
             name=name,
         )
+
+
+def remove_optimizer_variable(optimizer, variable: keras.Variable) -> None:
+    """Inverse of `add_optimizer_variable`; rebuild the step functions afterwards."""
+    optimizer._untrack_variable(variable)
+    # TensorFlow refuses to export a model with a list that has lost an entry: make it a new one.
+    with DotNotTrackScope():
+        optimizer._variables = list(optimizer._variables)
+    is_variable, _ = optimizer._tracker.config["variables"]
+    optimizer._tracker.config["variables"] = (is_variable, optimizer._variables)
 
 
 def _creation_scope(optimizer):

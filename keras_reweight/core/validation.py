@@ -67,17 +67,17 @@ def check_sparsity(name: str, value: Any) -> None:
     check_number(name, value, minimum=0.0, exclusive_maximum=1.0)
 
 
-def check_built(model: Any, caller: str) -> None:
-    """Raise unless `model` is a built Keras model."""
+def check_built(model: Any, caller: str, argument: str = "model") -> None:
+    """Raise unless `model` is a built Keras model; `argument` is its name in messages."""
     import keras
 
     if not isinstance(model, keras.Model):
         raise TypeError(
-            f"{caller}: `model` must be a keras.Model, got {model!r} of type "
+            f"{caller}: `{argument}` must be a keras.Model, got {model!r} of type "
             f"{type(model).__name__}."
         )
     if not model.built:
         raise ValueError(
-            f"{caller}: `model` ({model.name!r}) is not built, so it has no weights yet. "
+            f"{caller}: `{argument}` ({model.name!r}) is not built, so it has no weights yet. "
             "Call it on a batch, pass a keras.Input, or call `model.build(input_shape)` first."
         )

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from keras_reweight.core.axes import axes_or_new, vector
 from keras_reweight.core.validation import check_integer
 from keras_reweight.data.sample_table import SampleTable
-from keras_reweight.plotting._axes import axes_or_new, vector
 
 
 def data_map(

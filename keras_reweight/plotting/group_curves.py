@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_reweight.core.axes import axes_or_new, vector
 from keras_reweight.core.validation import check_boolean
-from keras_reweight.plotting._axes import axes_or_new, vector
 
 
 def group_curves(

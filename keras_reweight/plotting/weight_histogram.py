@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_reweight.plotting._axes import axes_or_new
+from keras_reweight.core.axes import axes_or_new
 
 
 def weight_histogram(counts: Any, edges: Any, *, ax: Any = None) -> Any:

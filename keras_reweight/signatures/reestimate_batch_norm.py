@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_reweight.core.selection import leaf_layers, select_layers
+from keras_reweight.core.batch_norm import batch_norm_layers, batch_norm_moments
+from keras_reweight.core.selection import select_layers
 from keras_reweight.core.validation import check_built, check_integer
 from keras_reweight.signatures.live_weights import assign_all, read_variable
 from keras_reweight.signatures.patch import Patch
@@ -83,70 +82,17 @@ def reestimate_batch_norm(
     """
     check_built(model, "reestimate_batch_norm")
     check_integer("batch_size", batch_size, minimum=1)
-    candidates = [
-        layer for layer in leaf_layers(model) if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    chosen = select_layers(model, layers, candidates=candidates).touched
-    moments = [_Moments() for _ in chosen]
+    chosen = select_layers(model, layers, candidates=batch_norm_layers(model)).touched
     before = [(variable, read_variable(variable)) for variable in model.non_trainable_variables]
     try:
-        with _observed(chosen, moments):
-            for batch in _batches(data, batch_size):
-                model(batch, training=False)
+        estimates = batch_norm_moments(model, chosen, _batches(data, batch_size))
     finally:
         assign_all(before)
     deltas = []
-    for layer, found in zip(chosen, moments, strict=True):
-        if not found.count:
-            raise ValueError(
-                f"`data`: layer {layer.path!r} saw no samples, so nothing to estimate."
-            )
-        deltas.append((layer.moving_mean, found.mean - read_variable(layer.moving_mean)))
-        variance = found.squares / found.count
+    for layer, (mean, variance) in zip(chosen, estimates, strict=True):
+        deltas.append((layer.moving_mean, mean - read_variable(layer.moving_mean)))
         deltas.append((layer.moving_variance, variance - read_variable(layer.moving_variance)))
     return Patch.from_deltas(model, deltas, name=name, kind="batch_norm")
-
-
-class _Moments:
-    """Count, mean and sum of squared deviations, pooled over batches (Chan et al. 1983)."""
-
-    def __init__(self):
-        self.count, self.mean, self.squares = 0, 0.0, 0.0
-
-    def add(self, rows):
-        if not len(rows):
-            return
-        mean = rows.mean(axis=0)
-        total = self.count + len(rows)
-        away = mean - self.mean
-        self.squares += ((rows - mean) ** 2).sum(axis=0)
-        self.squares += away**2 * (self.count * len(rows) / total)
-        self.mean = self.mean + away * (len(rows) / total)
-        self.count = total
-
-
-@contextlib.contextmanager
-def _observed(layers, moments) -> Iterator[None]:
-    """Let the layers run as in training and note what comes in."""
-    try:
-        for layer, found in zip(layers, moments, strict=True):
-            layer.__dict__["call"] = _observing(layer.call, layer.axis, found)
-        yield
-    finally:
-        for layer in layers:
-            layer.__dict__.pop("call", None)
-
-
-def _observing(call, axis, found):
-    def observing_call(inputs, training=None, mask=None):
-        values = np.moveaxis(ops.convert_to_numpy(inputs).astype(np.float64), axis, -1)
-        if mask is None:
-            found.add(values.reshape(-1, values.shape[-1]))
-        else:
-            found.add(values[ops.convert_to_numpy(mask).astype(bool)])
-        return call(inputs, training=True, mask=mask)
-
-    return observing_call
 
 
 def _batches(data, batch_size):

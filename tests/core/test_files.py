@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from keras_reweight.core import files
 
@@ -75,3 +76,11 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch
     with pytest.raises(OSError, match="disk full"):
         files.write_atomically(path, b"new")
     assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_headers_nested_too_deeply_are_refused(tmp_path):
+    metadata = {"header": "[" * 100_000}
+    path = tmp_path / "a.bin"
+    path.write_bytes(safetensors.numpy.save({"a": np.zeros(1)}, metadata=metadata))
+    with pytest.raises(ValueError, match="a.bin.*no valid JSON header"):
+        files.load_arrays(path, kind="test/1")

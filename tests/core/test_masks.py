@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_reweight.core.masks import MaskConstraint, MaskSet, StepCounter, update_optimizer
+from keras_reweight.core.masks import (
+    MaskConstraint,
+    MaskSet,
+    StepCounter,
+    add_optimizer_variable,
+    remove_optimizer_variable,
+    update_optimizer,
+)
 
 X = np.random.default_rng(0).normal(size=(12, 4)).astype("float32")
 Y = X[:, :1]
@@ -292,3 +299,16 @@ def test_eager_steps():
     model.train_on_batch(X[:4], Y[:4])
     assert (value(model.layers[0].kernel)[~mask] == 0.0).all()
     assert counter.read() == 1
+
+
+def test_variables_of_the_optimizer_come_and_go():
+    """Keras keeps them in a private list, of which `remove_optimizer_variable` makes a new one."""
+    optimizer = keras.optimizers.SGD()
+    before = [variable.path for variable in optimizer.variables]
+    first = add_optimizer_variable(optimizer, np.zeros(2, "float32"), name="first")
+    remove_optimizer_variable(optimizer, first)
+    assert [variable.path for variable in optimizer.variables] == before
+    second = add_optimizer_variable(optimizer, np.zeros(2, "float32"), name="second")
+    assert optimizer.variables[-1] is second
+    optimizer.build([keras.Variable(np.zeros(3, "float32"))])
+    assert any(variable is second for variable in optimizer.variables)

@@ -3,4 +3,7 @@
 from keras_compress.pruning.criteria.criterion import Criterion
 from keras_compress.pruning.criteria.magnitude import Magnitude
 
-__all__ = ["Criterion", "Magnitude"]
+__all__ = [
+    "Criterion",
+    "Magnitude",
+]

@@ -66,7 +66,7 @@ CHANGES = {
     "`model` cannot be restored": lambda arrays, header: header.update(
         model={"class_name": "Nothing", "config": {}, "module": "keras", "registered_name": None}
     ),
-    "describes a NoneType": lambda arrays, header: header.update(model=None),
+    "without an architecture": lambda arrays, header: header.update(model=None),
     "describes a Dense": lambda arrays, header: header.update(
         model=keras.saving.serialize_keras_object(keras.layers.Dense(3))
     ),

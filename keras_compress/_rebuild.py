@@ -1,4 +1,4 @@
-"""A new model from an old one, some layers replaced: the graph surgery of quantization."""
+"""A new model from an old one, some layers replaced by others."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from keras_reweight.core.selection import all_layers
 Replace = Callable[[keras.layers.Layer], keras.layers.Layer]
 
 
-def check_rebuildable(model: keras.Model, caller: str) -> None:
-    """Raise unless `model` is a Functional or Sequential model with symbolic inputs."""
+def check_rebuildable(model: keras.Model, caller: str, wrapper: str) -> None:
+    """Raise unless `model` is a Functional or Sequential model with symbolic inputs.
+
+    `wrapper` is the code of a wrapped layer, for the advice of what to do instead.
+    """
     if not _is_open(model):
         raise ValueError(
             f"{caller}: model {model.name!r} is a subclassed {type(model).__name__}, whose layers "
             "are called by its own code. Wrap the layers in its constructor, "
-            "`self.dense = kc.layers.QuantizeAware(keras.layers.Dense(...), weight=...)`, or "
+            f"`self.dense = {wrapper}`, or "
             "build the model with keras.Sequential or keras.Model(inputs, outputs)."
         )
     if not hasattr(model, "inputs"):
@@ -47,18 +50,29 @@ def graph_layers(model: keras.Model) -> list[keras.layers.Layer]:
     return list(found.values())
 
 
-def rebuild(model: keras.Model, replace: Replace) -> tuple[keras.Model, dict]:
+def rebuild(
+    model: keras.Model,
+    replace: Replace,
+    *,
+    make_operation: Callable | None = None,
+    input_shape: Callable | None = None,
+) -> tuple[keras.Model, dict]:
     """A model of the same kind, every layer `replace(layer)`, with no values copied.
 
     Args:
         model: A built Functional or Sequential `keras.Model`.
         replace: `layer -> new layer`, called once per layer; `copy_layer` for a plain copy.
+        make_operation: `operation -> new operation` for what is no layer, such as `x + y`;
+            a plain copy by default.
+        input_shape: `symbolic input -> shape with batch axis` for the inputs of the model and of
+            models in it; the same as before by default.
 
     Returns:
         The uncompiled new model and a dict `id(old layer) -> (old layer, new layer)`.
     """
     pairs: dict[int, tuple] = {}
-    new = _rebuild(model, replace, pairs)
+    others = (make_operation or _copy_operation, input_shape or (lambda tensor: tensor.shape))
+    new = _rebuild(model, replace, pairs, *others)
     # Before those of the layers (`copy_state`): the flag of a model overwrites theirs.
     _copy_trainable(model, new, pairs)
     return new, {key: pair for key, pair in pairs.items() if not _is_open(pair[0])}
@@ -97,19 +111,24 @@ def _copy_lambda(layer):
 
 def copy_state(source: keras.layers.Layer, target: keras.layers.Layer) -> None:
     """Copy variables (random seed states included) and `trainable` flags between equal layers."""
-    old_layers, new_layers = [source, *all_layers(source)], [target, *all_layers(target)]
     old, new = source.variables, target.variables
     shapes = [[variable.shape for variable in variables] for variables in (old, new)]
-    if len(old_layers) != len(new_layers) or shapes[0] != shapes[1]:
+    if len(all_layers(source)) != len(all_layers(target)) or shapes[0] != shapes[1]:
         raise ValueError(
             f"Layer {source.name!r} ({type(source).__name__}) has {len(old)} variables, its copy "
             f"has {len(new)} or other shapes. Its `get_config` does not describe it completely."
         )
-    for before, after in zip(old_layers, new_layers, strict=True):
-        after.trainable = before.trainable
+    copy_trainable_flags(source, target)
     for before, after in zip(old, new, strict=True):
         # Through NumPy: on JAX two variables must not share a buffer.
         after.assign(keras.ops.convert_to_numpy(before.value))
+        after.trainable = before.trainable
+
+
+def copy_trainable_flags(source: keras.layers.Layer, target: keras.layers.Layer) -> None:
+    """Give a layer and those in it the `trainable` flags of an equal layer."""
+    layers = [source, *all_layers(source)], [target, *all_layers(target)]
+    for before, after in zip(*layers, strict=True):
         after.trainable = before.trainable
 
 
@@ -117,13 +136,19 @@ def _is_open(layer):
     return isinstance(layer, keras.Sequential) or is_functional(layer)
 
 
-def _rebuild(model, replace, pairs):
+def _copy_operation(operation):
+    return type(operation).from_config(operation.get_config())
+
+
+def _rebuild(model, replace, pairs, make_operation, input_shape):
+    others = (make_operation, input_shape)
+
     def substitute(layer):
         if not isinstance(layer, keras.layers.Layer):  # an operation such as `x + y`
-            return type(layer).from_config(layer.get_config())
+            return make_operation(layer)
         if id(layer) not in pairs:
             opened = isinstance(layer, keras.Model) and _is_open(layer)
-            new = _rebuild(layer, replace, pairs) if opened else replace(layer)
+            new = _rebuild(layer, replace, pairs, *others) if opened else replace(layer)
             pairs[id(layer)] = (layer, new)
         return pairs[id(layer)][1]
 
@@ -146,7 +171,10 @@ def _rebuild(model, replace, pairs):
         kind = keras.Sequential if own else type(model)
         first = model.inputs[0]
         inputs = keras.Input(
-            batch_shape=first.shape, dtype=first.dtype, sparse=first.sparse, name=first.name
+            batch_shape=input_shape(first),
+            dtype=first.dtype,
+            sparse=first.sparse,
+            name=first.name,
         )
         return kind([inputs, *(substitute(layer) for layer in model.layers)], name=model.name)
     # A twin around the same layers is not compiled; cloning a compiled model would compile the
@@ -154,16 +182,16 @@ def _rebuild(model, replace, pairs):
     kind = keras.Model if own else type(model)
     twin = kind(model.input, model.output, name=model.name)
     return keras.models.clone_model(
-        twin, input_tensors=_new_inputs(model), clone_function=substitute
+        twin, input_tensors=_new_inputs(model, input_shape), clone_function=substitute
     )
 
 
-def _new_inputs(model):
-    inputs = {
-        layer.output.name: keras.layers.InputLayer.from_config(layer.get_config()).output
-        for layer in model.layers
-        if isinstance(layer, keras.layers.InputLayer)
-    }
+def _new_inputs(model, input_shape):
+    inputs = {}
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.InputLayer):
+            config = {**layer.get_config(), "batch_shape": input_shape(layer.output)}
+            inputs[layer.output.name] = keras.layers.InputLayer.from_config(config).output
     return keras.tree.map_structure(lambda tensor: inputs[tensor.name], model.input)
 
 
