@@ -1,6 +1,7 @@
 """Smaller, faster models: pruning and quantization for Keras 3."""
 
 from keras_compress import (
+    analysis,
     callbacks,
     layers,
     pruning,
@@ -14,6 +15,7 @@ from keras_reweight._version import __version__
 
 __all__ = [
     "__version__",
+    "analysis",
     "callbacks",
     "freeze",
     "layers",

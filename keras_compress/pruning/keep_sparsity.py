@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_compress.pruning.masked_training import MaskedTraining
+from keras_compress.pruning.prunable_weights import find_prunable_weights
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
@@ -18,7 +19,7 @@ class KeepSparsity(MaskedTraining):
 
     Args:
         layers: Layer names, paths, `re.Pattern`, layers, predicates or a list of these; `None`
-            takes all kernels and embeddings that are trained.
+            takes all kernels and embeddings that are trained, depthwise kernels if they have zeros.
         name: String, unique among the callbacks of one `fit`. Defaults to `"keep_sparsity"`.
 
     Returns:
@@ -52,6 +53,9 @@ class KeepSparsity(MaskedTraining):
 
     def __init__(self, layers=None, *, name: str | None = None):
         super().__init__(layers=layers, name=name)
+
+    def find_weights(self, model):
+        return find_prunable_weights(model, self.layers, sparse_depthwise=True, caller=self.name)
 
     def check_weights(self, weights):
         if all(mask.all() for mask in _nonzero(weights.variables)):

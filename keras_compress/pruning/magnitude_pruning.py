@@ -8,8 +8,10 @@ import keras
 
 from keras_compress.pruning.criteria.magnitude import Magnitude
 from keras_compress.pruning.magnitude_allocation import magnitude_allocation
+from keras_compress.pruning.patterns.pattern import Pattern
 from keras_compress.pruning.pruning import Pruning
-from keras_reweight.core.schedules import ScheduleLike, serialize_schedule
+from keras_compress.pruning.sparsity_rule import SparsityRule
+from keras_reweight.core.schedules import ScheduleLike
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
@@ -29,15 +31,17 @@ class MagnitudePruning(Pruning):
     get no faster: for that, prune whole channels.
 
     Args:
-        sparsity: Float in `[0, 1)`, callable of the step, or `Schedule`.
+        sparsity: Float in `[0, 1)`, callable of the step, `Schedule`, or `SparsityRule`.
         scope: `"global"` ranks all weights together, `"layer"` prunes the same share of each
             variable. Defaults to `"global"`.
         min_keep: Float in `[0, 1)`, share of all prunable weights that must survive in each
-            variable; smaller variables stay dense. Defaults to `0.0005`.
+            variable, at least one if above 0; smaller variables stay dense. Defaults to `0.0005`.
+        pattern: A `Pattern`, which weights go together. Defaults to single weights.
         begin_step: Integer >= 0, first step with masks. Defaults to `0`.
         frequency: Integer >= 1, steps between two updates. Defaults to `100`.
         layers: Layer names, paths, `re.Pattern`, layers, predicates or a list of these; `None`
-            takes all kernels and embeddings that are trained.
+            takes all kernels and embeddings that are trained, but depthwise kernels, whose layers
+            must be named.
         name: String, unique among the callbacks of one `fit`. Defaults to `"magnitude_pruning"`.
 
     Returns:
@@ -87,10 +91,11 @@ class MagnitudePruning(Pruning):
 
     def __init__(
         self,
-        sparsity: ScheduleLike,
+        sparsity: ScheduleLike | SparsityRule,
         *,
         scope: str = "global",
         min_keep: float = 0.0005,
+        pattern: Pattern | None = None,
         begin_step: int = 0,
         frequency: int = 100,
         layers: Any = None,
@@ -100,6 +105,7 @@ class MagnitudePruning(Pruning):
             sparsity,
             criterion=Magnitude(),
             allocation=magnitude_allocation(scope, min_keep),
+            pattern=pattern,
             begin_step=begin_step,
             frequency=frequency,
             layers=layers,
@@ -110,9 +116,10 @@ class MagnitudePruning(Pruning):
 
     def get_config(self):
         return {
-            "sparsity": serialize_schedule(self.sparsity),
+            "sparsity": self._sparsity_config(),
             "scope": self.scope,
             "min_keep": self.min_keep,
+            "pattern": keras.saving.serialize_keras_object(self.pattern),
             "begin_step": self.begin_step,
             "frequency": self.frequency,
             "layers": self.layers,

@@ -43,13 +43,17 @@ class MaskedTraining(TrainingCallback):
         state = self.get_state()
         return {path: state[f"mask/{i}"] for i, path in enumerate(self.report.touched)}
 
+    def find_weights(self, model: keras.Model) -> PrunableWeights:
+        """What gets masks."""
+        return find_prunable_weights(model, self.layers, caller=self.name)
+
     def check_weights(self, weights: PrunableWeights) -> None:
         pass
 
     # Attaching -------------------------------------------------------------------------------
 
     def on_attach(self, model: keras.Model) -> None:
-        weights = find_prunable_weights(model, self.layers, caller=self.name)
+        weights = self.find_weights(model)
         self.check_weights(weights)
         self._mask_set = MaskSet(model, weights.variables, name=f"{self.name}_mask")
         self._weights = weights

@@ -6,20 +6,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_reweight.core.selection import all_layers, leaf_layers, select_layers
 from keras_reweight.core.validation import check_built
 
 _NAMES = ("embeddings", "kernel", "pointwise_kernel", "recurrent_kernel")
+_SEPARABLE_LAYERS = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+_DEPTHWISE_LAYERS = (
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+    *_SEPARABLE_LAYERS,
+)
+_STAY_DENSE = "depthwise kernels stay dense"
 
 
 @dataclass
 class PrunableWeights:
-    """Variables to prune, their unique paths, and the layers left alone with the reason."""
+    """Variables to prune, their unique paths, the innermost layer of each (`None`: none holds it),
+    and the layers left alone with the reason."""
 
     variables: list[keras.Variable] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    layers: list[Any] = field(default_factory=list)
 
 
 def prunable_ids(model: keras.Model) -> set[int]:
@@ -28,57 +38,92 @@ def prunable_ids(model: keras.Model) -> set[int]:
     return named - _depthwise_ids(model)
 
 
+def innermost_layers(model: keras.Model) -> dict[int, keras.layers.Layer]:
+    """The innermost layer that holds a variable, by the `id` of the variable."""
+    # Containers come first, so the innermost layer has the last word.
+    return {id(v): layer for layer in all_layers(model) for v in layer.variables}
+
+
 def _depthwise_ids(model):
-    # Their variable is called `kernel` as well.
-    kinds = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
-    layers = [layer for layer in all_layers(model) if isinstance(layer, kinds)]
-    return {id(variable) for layer in layers for variable in layer.variables}
+    # In a depthwise layer the variable is called `kernel` as well.
+    return {
+        id(variable)
+        for layer in all_layers(model)
+        if isinstance(layer, _DEPTHWISE_LAYERS)
+        for variable in layer.variables
+        if variable.name == _depthwise_name(layer)
+    }
+
+
+def _has_zeros(variable):
+    return bool((ops.convert_to_numpy(ops.convert_to_tensor(variable)) == 0).any())
+
+
+def _depthwise_name(layer):
+    return "depthwise_kernel" if isinstance(layer, _SEPARABLE_LAYERS) else "kernel"
 
 
 def find_prunable_weights(
-    model: keras.Model, layers: Any = None, *, trainable_only: bool = True, caller: str = "pruning"
+    model: keras.Model,
+    layers: Any = None,
+    *,
+    trainable_only: bool = True,
+    sparse_depthwise: bool = False,
+    caller: str = "pruning",
 ) -> PrunableWeights:
     """Kernels, recurrent and pointwise kernels and embeddings below the chosen layers.
 
-    Going by the variables finds them in nested models, cells, attention and wrappers alike.
-    Depthwise kernels (one filter a channel), biases and normalization parameters are few and
-    matter much; they stay dense. A chosen container stands for everything below it.
+    Going by the variables finds them in nested models, cells, attention and wrappers alike. Biases
+    and normalization parameters are few and matter much; they stay dense. So do depthwise kernels
+    (one filter a channel), those of separable convolutions too, unless `layers` names the very
+    layer that holds them, or with `sparse_depthwise` if they have zeros already. A chosen container
+    stands for everything else below it.
 
     Raises `ValueError` for an unknown layer and for a choice with nothing to prune.
     """
     check_built(model, caller)
     trainable = {id(variable) for variable in model.trainable_variables}
-    prunable = prunable_ids(model)
-    refused = dict.fromkeys(_depthwise_ids(model), "depthwise kernels stay dense")
-    eligible = {}
+    usual, depthwise = prunable_ids(model), _depthwise_ids(model)
+    refused, eligible = {}, {}
     for variable in model.variables:
-        if id(variable) not in prunable:
+        key = id(variable)
+        if key not in usual | depthwise:
             continue
         if not keras.backend.is_float_dtype(variable.dtype):
-            refused[id(variable)] = f"weights of dtype {variable.dtype}"
-        elif trainable_only and id(variable) not in trainable:
-            refused[id(variable)] = "not trainable"
+            refused[key] = f"weights of dtype {variable.dtype}"
+        elif trainable_only and key not in trainable:
+            refused[key] = "not trainable"
+        elif (
+            key in depthwise and layers is None and not (sparse_depthwise and _has_zeros(variable))
+        ):
+            refused[key] = _STAY_DENSE
         else:
-            eligible[id(variable)] = variable
+            eligible[key] = variable
+
+    def prunable_in(layer):
+        named = depthwise if isinstance(layer, _DEPTHWISE_LAYERS) else set()
+        return {id(v) for v in layer.variables} & set(eligible) & (usual | named)
 
     def accept(layer):
-        reasons = [refused[id(v)] for v in layer.variables if id(v) in refused]
-        if any(id(variable) in eligible for variable in layer.variables):
+        if prunable_in(layer):
             return None
+        reasons = [refused.get(id(v)) for v in layer.variables if id(v) in refused]
         return reasons[0] if reasons else "no prunable weights"
 
     if layers is None and eligible:
         chosen = set(eligible)
     else:
         selection = select_layers(model, layers, accept=accept, candidates=all_layers(model))
-        chosen = {id(v) for layer in selection.touched for v in layer.variables} & set(eligible)
+        chosen = set().union(*(prunable_in(layer) for layer in selection.touched))
     variables = [variable for key, variable in eligible.items() if key in chosen]
     skipped = {
         layer.path: accept(layer) or "not selected"
         for layer in leaf_layers(model)
         if not any(id(variable) in chosen for variable in layer.variables)
     }
-    return PrunableWeights(variables, _unique_paths(variables), skipped)
+    owners = innermost_layers(model)
+    layers_of = [owners.get(id(variable)) for variable in variables]
+    return PrunableWeights(variables, _unique_paths(variables), skipped, layers_of)
 
 
 def _unique_paths(variables):

@@ -8,6 +8,7 @@ import keras
 
 from keras_compress.pruning.criteria.magnitude import Magnitude
 from keras_compress.pruning.magnitude_allocation import magnitude_allocation
+from keras_compress.pruning.patterns.pattern import Pattern
 from keras_compress.pruning.prune_weights import prune_weights
 from keras_compress.pruning.pruning_report import PruningReport
 
@@ -18,6 +19,7 @@ def prune_magnitude(
     *,
     scope: str = "global",
     min_keep: float = 0.0005,
+    pattern: Pattern | None = None,
     layers: Any = None,
 ) -> PruningReport:
     """Zero the weights of smallest absolute value in place, once.
@@ -32,9 +34,10 @@ def prune_magnitude(
         scope: `"global"` ranks all weights together, `"layer"` prunes the same share of each
             variable. Defaults to `"global"`.
         min_keep: Float in `[0, 1)`, share of all prunable weights that must survive in each
-            variable; smaller variables stay dense. Defaults to `0.0005`.
+            variable, at least one if above 0; smaller variables stay dense. Defaults to `0.0005`.
+        pattern: A `Pattern`, which weights go together. Defaults to single weights.
         layers: Layer names, paths, `re.Pattern`, layers, predicates or a list of these; `None`
-            takes all kernels and embeddings.
+            takes all kernels and embeddings but depthwise kernels, whose layers must be named.
 
     Returns:
         A `PruningReport`; its `masks` are bool arrays of the shapes of the variables.
@@ -61,5 +64,10 @@ def prune_magnitude(
     """
     allocation = magnitude_allocation(scope, min_keep)
     return prune_weights(
-        model, sparsity, criterion=Magnitude(), allocation=allocation, layers=layers
+        model,
+        sparsity,
+        criterion=Magnitude(),
+        allocation=allocation,
+        pattern=pattern,
+        layers=layers,
     )

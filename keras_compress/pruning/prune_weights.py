@@ -9,9 +9,12 @@ from keras import ops
 
 from keras_compress.pruning.allocations.allocation import Allocation
 from keras_compress.pruning.allocations.global_allocation import GlobalAllocation
+from keras_compress.pruning.context import PruningContext, check_pattern
 from keras_compress.pruning.criteria.criterion import Criterion
 from keras_compress.pruning.criteria.magnitude import Magnitude
+from keras_compress.pruning.layer_collapse import warn_of_collapse
 from keras_compress.pruning.lowest_masks import next_masks
+from keras_compress.pruning.patterns.pattern import Pattern
 from keras_compress.pruning.prunable_weights import find_prunable_weights
 from keras_compress.pruning.pruning_report import PruningReport
 from keras_reweight.core.state import sync_model
@@ -24,6 +27,7 @@ def prune_weights(
     *,
     criterion: Criterion | None = None,
     allocation: Allocation | None = None,
+    pattern: Pattern | None = None,
     layers: Any = None,
 ) -> PruningReport:
     """Zero the least important weights of a model in place, once.
@@ -37,16 +41,19 @@ def prune_weights(
         criterion: A `Criterion`, what a weight is worth. Defaults to `Magnitude()`.
         allocation: An `Allocation`, how the sparsity is spread over the variables. Defaults to
             `GlobalAllocation()`.
+        pattern: A `Pattern`, which weights go together. Defaults to single weights.
         layers: Layer names, paths, `re.Pattern`, layers, predicates or a list of these; `None`
-            takes all kernels and embeddings.
+            takes all kernels and embeddings but depthwise kernels, whose layers must be named.
 
     Returns:
         A `PruningReport`; its `masks` are bool arrays of the shapes of the variables.
 
     Raises:
-        TypeError: If `sparsity` is not a number, or `criterion` or `allocation` of another kind.
+        TypeError: If `sparsity` is not a number, or `criterion`, `allocation` or `pattern` of
+            another kind.
         ValueError: If the model is not built, a layer is unknown, nothing can be pruned, a weight
-            is NaN, or `sparsity` is outside `[0, 1)` or beyond what `allocation` allows.
+            is NaN, or `sparsity` is outside `[0, 1)` or beyond what `allocation` or `pattern`
+            allows.
 
     Example:
 
@@ -67,9 +74,14 @@ def prune_weights(
     """
     check_sparsity("sparsity", sparsity)
     criterion, allocation = resolve_parts(criterion, allocation)
+    pattern = check_pattern(pattern)
+    pattern.check(sparsity)
     weights = find_prunable_weights(model, layers, trainable_only=False, caller="prune_weights")
     sync_model(model)
-    masks = next_masks(criterion.scores(model, weights.variables), allocation, sparsity)
+    context = PruningContext.of(model, weights, pattern)
+    scores = criterion.scores(model, weights.variables)
+    masks = next_masks(scores, allocation, sparsity, context=context)
+    warn_of_collapse(dict(zip(weights.paths, masks, strict=True)), "prune_weights")
     for variable, mask in zip(weights.variables, masks, strict=True):
         value = ops.convert_to_tensor(variable)
         variable.assign(ops.where(ops.convert_to_tensor(mask), value, 0))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_compress.pruning.allocations.min_keep import floor_counts
 from keras_reweight.core.validation import check_number, check_sparsity
+
+if TYPE_CHECKING:
+    from keras_compress.pruning.context import PruningContext
 
 
 class Allocation:
@@ -15,8 +19,10 @@ class Allocation:
 
     `allocation(scores, sparsity)` gives the number of weights to prune in each variable; which
     ones follows from the scores within the variable. Scores of `-inf` mark weights that are
-    pruned already. Subclasses define `counts(scores, sparsity, floors)`, where `floors` are the
-    numbers of weights that must survive in each variable.
+    pruned already, scores of `inf` those that a pattern keeps. Subclasses define
+    `counts(scores, sparsity, floors)`, where `floors` are the numbers of weights that must survive
+    in each variable, or `plan(scores, sparsity, floors, context)` if they look at the model. With
+    a pattern, scores, counts and floors are those of its units.
 
     Args:
         min_keep: Float in `[0, 1)`, share of all prunable weights that must survive in each
@@ -53,10 +59,19 @@ class Allocation:
         check_number("min_keep", min_keep, minimum=0.0, exclusive_maximum=1.0)
         self.min_keep = min_keep
 
-    def __call__(self, scores: Sequence[np.ndarray], sparsity: float) -> list[int]:
+    def __call__(
+        self,
+        scores: Sequence[np.ndarray],
+        sparsity: float,
+        context: PruningContext | None = None,
+    ) -> list[int]:
         sizes = [score.size for score in scores]
         self.check(sizes, sparsity)
-        return [int(n) for n in self.counts(scores, sparsity, floor_counts(sizes, self.min_keep))]
+        floors = [
+            max(floor, int(np.isposinf(score).sum()))
+            for floor, score in zip(floor_counts(sizes, self.min_keep), scores, strict=True)
+        ]
+        return [int(n) for n in self.plan(scores, sparsity, floors, context)]
 
     def check(self, sizes: Sequence[int], sparsity: float) -> None:
         """Raise unless variables of these sizes can reach `sparsity`."""
@@ -69,6 +84,9 @@ class Allocation:
                 f"{sum(floors)} of {sum(sizes)} weights must survive, so at most {highest:.6f} can "
                 "be pruned. Lower `min_keep` or `sparsity`."
             )
+
+    def plan(self, scores, sparsity, floors, context):
+        return self.counts(scores, sparsity, floors)
 
     def counts(self, scores, sparsity, floors):
         raise NotImplementedError(f"{type(self).__name__} must define counts(...).")

@@ -19,7 +19,7 @@ class GlobalAllocation(Allocation):
 
     Args:
         min_keep: Float in `[0, 1)`, share of all prunable weights that must survive in each
-            variable; smaller variables stay dense. Defaults to `0.0005`.
+            variable, at least one if above 0; smaller variables stay dense. Defaults to `0.0005`.
 
     Returns:
         A callable `(scores, sparsity) -> list of int`, where `scores` is a list of float arrays of

@@ -8,10 +8,37 @@ import numpy as np
 
 
 def floor_counts(sizes: Sequence[int], min_keep: float) -> list[int]:
-    """Weights that must survive in each variable: `min_keep` of all weights, or the whole of it."""
+    """Weights that must survive in each variable: `min_keep` of all weights, or the whole of it.
+
+    Unless `min_keep` is zero, that is at least one: a layer without weights passes nothing on.
+    """
     # 1e-9: a share such as 0.29 of 100 must not become 28 through rounding of the product.
-    floor = int(min_keep * sum(sizes) + 1e-9)
+    floor = max(int(min_keep * sum(sizes) + 1e-9), int(min_keep > 0.0))
     return [min(floor, size) for size in sizes]
+
+
+def prune_total(sparsity: float, sizes: Sequence[int], floors: Sequence[int]) -> int:
+    """Units to prune in all: `sparsity` of them, unless the floors or the last survivor forbid."""
+    return max(0, min(round(sparsity * sum(sizes)), sum(sizes) - max(sum(floors), 1)))
+
+
+def held_counts(scores: Sequence[np.ndarray]) -> list[int]:
+    """Units of each variable that are pruned already."""
+    return [int(np.isneginf(score).sum()) for score in scores]
+
+
+def share_out(
+    weights: Sequence[float], low: Sequence[float], high: Sequence[float], total: float
+) -> np.ndarray:
+    """Parts proportional to `weights` within `low` and `high` that add up to `total`.
+
+    The sum of `clip(f * weights, low, high)` is piecewise linear in `f`, so that `f` is found by
+    interpolation between its corners. A total out of reach gives the nearest that is not.
+    """
+    slopes, least, most = (np.asarray(part, "float64") for part in (weights, low, high))
+    corners = np.unique(np.concatenate([least / slopes, most / slopes]))
+    sums = np.clip(corners[:, None] * slopes, least, most).sum(axis=1)
+    return np.clip(np.interp(total, sums, corners) * slopes, least, most)
 
 
 def refine_sparsities(

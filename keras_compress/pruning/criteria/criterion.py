@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import keras
 import numpy as np
 from keras import ops
 
 
+class CriterionMemory(Protocol):
+    """Scores that grow inside the train step; its arrays belong to the state of the callback."""
+
+    def scores(self) -> list[np.ndarray]: ...
+
+    def get_state(self) -> dict[str, np.ndarray]: ...
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None: ...
+
+    def remove(self) -> None: ...
+
+
 class Criterion:
     """Scores weights: where a model is pruned, the lowest scores go first.
 
     A criterion that looks at the weights alone defines `score`; one that needs gradients or
-    activations overrides `scores`. Criteria are stateless, know nothing of sparsity levels,
-    layers or callbacks, and are stored in configs.
+    activations overrides `scores`; one that watches the training steps makes a `memory`. Criteria
+    are stateless, know nothing of sparsity levels, layers or callbacks, and are stored in configs.
 
     Args:
         None.
@@ -50,7 +63,19 @@ class Criterion:
 
     def scores(self, model: keras.Model, variables: Sequence[keras.Variable]) -> list[np.ndarray]:
         """Scores of `variables` of `model`; NaN weights have no rank and are refused."""
-        return [self.score(_host_value(variable)) for variable in variables]
+        return [self.score(host_value(variable)) for variable in variables]
+
+    def memory(
+        self, model: keras.Model, variables: Sequence[keras.Variable], name: str
+    ) -> CriterionMemory | None:
+        """What is gathered in the steps of one `fit`; `None` for all that only look at the model.
+
+        Args:
+            model: The compiled model.
+            variables: The variables that are pruned.
+            name: String, unique in the model, for names of variables.
+        """
+        return None
 
     def get_config(self) -> dict:
         return {}
@@ -70,7 +95,12 @@ class Criterion:
         return f"{type(self).__name__}({arguments})"
 
 
-def _host_value(variable):
+def host_value(variable: keras.Variable) -> np.ndarray:
+    """A weight as a float32 or float64 array.
+
+    Raises:
+        ValueError: If it holds NaN.
+    """
     value = np.asarray(ops.convert_to_numpy(ops.convert_to_tensor(variable)))
     # NumPy has no bfloat16 arithmetic of its own, and float16 overflows in sums and squares.
     value = value if value.dtype == np.float64 else value.astype(np.float32)

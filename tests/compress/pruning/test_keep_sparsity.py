@@ -48,3 +48,15 @@ def test_config_round_trip():
     config = keras.saving.serialize_keras_object(keep)
     again = keras.saving.deserialize_keras_object(config)
     assert again.get_config() == {"layers": ["dense"], "name": "mine"}
+
+
+def test_zeros_of_depthwise_kernels_are_kept_too():
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.DepthwiseConv1D(3, name="depthwise"), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((6, 4)), *layers])
+    prune_magnitude(model, 0.5, layers="depthwise")
+    model.compile("adam", "mse")
+    x = np.random.default_rng(0).normal(size=(8, 6, 4)).astype("float32")
+    model.fit(x, x[:, 2:, :1], verbose=0, callbacks=[KeepSparsity()])
+    kernel = keras.ops.convert_to_numpy(model.get_layer("depthwise").kernel)
+    assert (kernel == 0).sum() == 6

@@ -41,3 +41,12 @@ def test_a_falling_sparsity_keeps_what_is_kept():
     current = [np.array([False, False, True, True])]
     (mask,) = next_masks(scores, GlobalAllocation(min_keep=0.0), 0.25, current)
     assert mask.tolist() == [False, True, True, True]
+
+
+def test_counts_that_a_pattern_cannot_give_are_refused():
+    scores = [np.array([[1.0, 2.0], [np.inf, np.inf]])]
+    for counts in ([3], [np.array([1, 2])], [np.array([1, 1, 1])]):
+        with pytest.raises(ValueError, match="the rule asks for"):
+            next_masks(scores, GlobalAllocation(), counts)
+    (mask,) = next_masks(scores, GlobalAllocation(), [np.array([1, 0])])
+    assert mask.tolist() == [[False, True], [True, True]]

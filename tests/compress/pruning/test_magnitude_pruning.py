@@ -78,7 +78,7 @@ def test_nested_recurrent_shared_and_subclassed():
     tokens = np.random.default_rng(0).integers(0, 7, (8, 3))
     model.build((None, 3))
     model.compile(keras.optimizers.Adam(0.01), "mse")
-    pruning = MagnitudePruning(0.6)
+    pruning = MagnitudePruning(0.6, min_keep=0.01)
     model.fit(tokens, Y[:8], batch_size=4, verbose=0, callbacks=[pruning])
     total = sum(pruning.report.touched.values())
     assert len(pruning.masks) == len(pruning.report.touched) == 6

@@ -2,8 +2,10 @@ import functools
 import re
 
 import keras
+import numpy as np
 import pytest
 
+from keras_compress.pruning import prune_weights
 from keras_compress.pruning.prunable_weights import find_prunable_weights
 
 L = keras.layers
@@ -75,11 +77,54 @@ def test_what_is_not_chosen_is_reported():
     assert "head" not in skipped
 
 
-def test_depthwise_kernels_stay_dense():
-    model = keras.Sequential([keras.Input((5, 5, 2)), L.DepthwiseConv2D(2), L.Conv2D(3, 2)])
+def test_depthwise_kernels_stay_dense_unless_their_layer_is_named():
+    block = keras.Sequential([keras.Input((5, 5, 2)), L.DepthwiseConv2D(2, name="deep")], name="b")
+    model = keras.Sequential([keras.Input((5, 5, 2)), block, L.Conv2D(3, 2, name="conv")])
+    depthwise, conv = block.layers[0], model.layers[1]
     found = find_prunable_weights(model)
-    assert [variable.path for variable in found.variables] == [model.layers[1].kernel.path]
-    assert found.skipped == {model.layers[0].path: "depthwise kernels stay dense"}
+    assert found.variables == [conv.kernel]
+    assert found.skipped == {depthwise.path: "depthwise kernels stay dense"}
+    assert find_prunable_weights(model, "deep").variables == [depthwise.kernel]
+    assert find_prunable_weights(model, depthwise).layers == [depthwise]
+    both = find_prunable_weights(model, re.compile("deep|conv"))
+    assert both.variables == [depthwise.kernel, conv.kernel]
+    with pytest.raises(ValueError, match="selects no layer"):
+        find_prunable_weights(model, "b")
+    with pytest.raises(ValueError, match="depthwise kernels stay dense"):
+        find_prunable_weights(block)
+
+
+def test_the_depthwise_part_of_separable_convolutions_is_chosen_with_its_layer():
+    model = composite()
+    assert names(model, "separable") == ["separable/depthwise_kernel", "separable/pointwise_kernel"]
+    assert names(model, "block") == ["separable/pointwise_kernel"]
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "pruned"),
+    [
+        (L.Conv1D(3, 2), (5, 2), ["kernel"]),
+        (L.Conv3D(3, 2), (4, 4, 4, 2), ["kernel"]),
+        (L.Conv1DTranspose(3, 2), (5, 2), ["kernel"]),
+        (L.Conv2DTranspose(3, 2), (4, 4, 2), ["kernel"]),
+        (L.Conv3DTranspose(3, 2), (4, 4, 4, 2), ["kernel"]),
+        (L.DepthwiseConv1D(2), (5, 2), ["kernel"]),
+        (L.SeparableConv2D(3, 2), (4, 4, 2), ["depthwise_kernel", "pointwise_kernel"]),
+        (L.SimpleRNN(3), (5, 2), ["kernel", "recurrent_kernel"]),
+        (L.GRU(3), (5, 2), ["kernel", "recurrent_kernel"]),
+        (L.EinsumDense("ab,bc->ac", 3), (2,), ["kernel"]),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, L.Layer) else None,
+)
+def test_layer_kinds(layer, shape, pruned):
+    model = keras.Sequential([keras.Input(shape), layer])
+    assert [v.name for v in find_prunable_weights(model, layer).variables] == pruned
+    report = prune_weights(model, 0.5, layers=layer)
+    for mask, variable in zip(
+        report.masks.values(), find_prunable_weights(model, layer).variables, strict=True
+    ):
+        value = keras.ops.convert_to_numpy(variable.value)
+        np.testing.assert_array_equal(value != 0, mask)
 
 
 def test_frozen_layers_are_skipped_in_training_only():

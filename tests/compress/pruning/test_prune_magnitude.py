@@ -17,6 +17,8 @@ def reference_layer(arrays, sparsity):
     return [reference_global([array], sparsity)[0] for array in arrays]
 
 
+# Without a minimum a layer may lose all its weights.
+@pytest.mark.filterwarnings("ignore::keras_compress.pruning.LayerCollapseWarning")
 @pytest.mark.parametrize("sparsity", [0.0, 0.33, 0.9])
 @pytest.mark.parametrize(
     ("scope", "reference"), [("global", reference_global), ("layer", reference_layer)]

@@ -1,4 +1,5 @@
 import copy
+import warnings
 
 import keras
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 from keras_compress.pruning import (
     Criterion,
     GlobalAllocation,
+    LayerCollapseWarning,
     Magnitude,
     Pruning,
+    SparsityRule,
     UniformAllocation,
     sparsity_report,
     strip,
@@ -41,7 +44,7 @@ class Signed(Criterion):
 
 def test_updates_come_on_time_and_reach_the_schedule_exactly():
     model, spy = sequential(), Spy(num_zeros)
-    pruning = Pruning(RAMP, begin_step=2, frequency=3, allocation=GlobalAllocation(0.0))
+    pruning = Pruning(RAMP, begin_step=2, frequency=3, allocation=GlobalAllocation())
     history = fit(model, pruning, spy, epochs=2).history
     expected, last = [], 0
     for step in range(12):
@@ -68,7 +71,7 @@ def test_once_with_any_criterion_and_allocation():
 
 def test_an_update_due_after_the_last_step_is_not_lost():
     model = sequential()
-    fit(model, Pruning(lambda step: 0.1 * step, frequency=6, allocation=GlobalAllocation(0.0)))
+    fit(model, Pruning(lambda step: 0.1 * step, frequency=6, allocation=GlobalAllocation()))
     assert num_zeros(model) == 42
 
 
@@ -318,3 +321,17 @@ def test_steps_per_execution_updates_between_executions():
     # Executions begin at steps 0 and 4, in the second epoch at 6 and 10.
     assert spy.batches == [0, round(0.28 * 70), round(0.42 * 70), round(0.7 * 70)]
     assert pruning.get_state()["step"] == 12
+
+
+def test_a_layer_without_weights_is_reported_once():
+    model = sequential()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LayerCollapseWarning)
+        fit(model, Pruning(EmptyOutputLayer(), frequency=2))
+    (only,) = (each for each in caught if each.category is LayerCollapseWarning)
+    assert str(only.message).startswith("pruning: no weight is left in")
+
+
+class EmptyOutputLayer(SparsityRule):
+    def targets(self, values, masks):
+        return [0, 10]

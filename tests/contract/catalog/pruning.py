@@ -21,6 +21,7 @@ _SPARSITY = (
     ({"sparsity": "half"}, TypeError, "sparsity"),
 )
 _MIN_KEEP = ({"min_keep": 1.0}, ValueError, "min_keep")
+_PATTERN = ({"pattern": "2:4"}, TypeError, "pattern")
 _LAYERS = ({"layers": "missing"}, ValueError, "layers")
 
 
@@ -89,6 +90,8 @@ ROWS = [
         reference=lambda weight: np.abs(weight),
     ),
     Row(kc.pruning.Allocation, "base"),
+    Row(kc.pruning.SparsityRule, "base"),
+    Row(kc.pruning.Pattern, "base"),
     Row(
         kc.pruning.GlobalAllocation,
         knob={"min_keep": 0.25},
@@ -108,6 +111,7 @@ ROWS = [
         bad_arguments=(
             *_SPARSITY,
             _MIN_KEEP,
+            _PATTERN,
             _LAYERS,
             ({"scope": "word"}, ValueError, "scope"),
         ),
@@ -119,6 +123,7 @@ ROWS = [
         knob=lambda: {"allocation": kc.pruning.UniformAllocation(min_keep=0.0)},
         bad_arguments=(
             *_SPARSITY,
+            _PATTERN,
             _LAYERS,
             ({"criterion": "magnitude"}, TypeError, "criterion"),
             ({"allocation": "global"}, TypeError, "allocation"),
@@ -149,6 +154,7 @@ ROWS = [
         bad_arguments=(
             *_SPARSITY,
             _MIN_KEEP,
+            _PATTERN,
             _LAYERS,
             ({"scope": "word"}, ValueError, "scope"),
             ({"frequency": 0}, ValueError, "frequency"),
@@ -162,6 +168,7 @@ ROWS = [
         knob=lambda: {"allocation": kc.pruning.GlobalAllocation()},
         bad_arguments=(
             *_SPARSITY,
+            _PATTERN,
             _LAYERS,
             ({"criterion": "magnitude"}, TypeError, "criterion"),
             ({"allocation": "global"}, TypeError, "allocation"),

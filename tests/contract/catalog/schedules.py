@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras_compress as kc
 import keras_reweight as kr
 from keras_reweight.core.testing import Row
 
@@ -52,6 +53,40 @@ ROWS = [
             ({"end_step": 5}, ValueError, "end_step"),
             ({"end_step": 12.5}, TypeError, "end_step"),
             ({"peak_value": float("nan")}, ValueError, "peak_value"),
+        ),
+    ),
+    Row(
+        kc.schedules.Linear,
+        "schedule",
+        arguments={"initial_value": 0.1, "final_value": 0.9, "begin_step": 2, "end_step": 10},
+        knob={"final_value": 0.8},
+        reference="tests.core.test_linear:reference",
+        bad_arguments=(
+            ({"end_step": 2}, ValueError, "end_step"),
+            ({"begin_step": -1}, ValueError, "begin_step"),
+            ({"begin_step": 1.5}, TypeError, "begin_step"),
+            ({"initial_value": "low"}, TypeError, "initial_value"),
+        ),
+    ),
+    Row(
+        kc.schedules.ExponentialSparsity,
+        "schedule",
+        arguments={
+            "rate": 0.3,
+            "round_steps": 4,
+            "num_rounds": 3,
+            "begin_step": 1,
+            "staircase": False,
+        },
+        knob={"staircase": True},
+        reference="tests.core.test_exponential_sparsity:reference",
+        bad_arguments=(
+            ({"rate": 1.0}, ValueError, "rate"),
+            ({"round_steps": 0}, ValueError, "round_steps"),
+            ({"num_rounds": 0}, ValueError, "num_rounds"),
+            ({"begin_step": -1}, ValueError, "begin_step"),
+            ({"num_rounds": 1.5}, TypeError, "num_rounds"),
+            ({"staircase": "yes"}, TypeError, "staircase"),
         ),
     ),
 ]

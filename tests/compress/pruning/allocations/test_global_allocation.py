@@ -25,7 +25,7 @@ def test_of_equal_scores_the_lower_index_goes_first():
 
 
 def test_something_survives_however_small_the_model():
-    assert sum(GlobalAllocation()([np.ones(4)], 0.95)) == 3
+    assert sum(GlobalAllocation(0.0)([np.ones(4)], 0.95)) == 3
 
 
 def test_minimum_moves_pruning_to_other_layers_and_keeps_the_total():
