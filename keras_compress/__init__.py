@@ -2,6 +2,7 @@
 
 from keras_compress import (
     analysis,
+    calibration,
     callbacks,
     layers,
     pruning,
@@ -16,6 +17,7 @@ from keras_reweight._version import __version__
 __all__ = [
     "__version__",
     "analysis",
+    "calibration",
     "callbacks",
     "freeze",
     "layers",
