@@ -27,10 +27,14 @@ class Objective:
         self.training = training
         self.regularization = regularization
 
+    def predictions(self, x: Any) -> Any:
+        """What the loss is computed from."""
+        return self.model(x, training=self.training)
+
     def batch(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
         """Scalar: weighted sum over the outputs, plus `model.losses` with `regularization`."""
         with keep_losses(self.model):
-            y_pred = self.model(x, training=self.training)
+            y_pred = self.predictions(x)
             penalties = list(self.model.losses) if self.regularization else []
         total: Any = 0.0
         for term in terms(self.spec, y, y_pred, sample_weight):
@@ -43,7 +47,7 @@ class Objective:
     def samples(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
         """Tensor of shape `(batch,)`."""
         with keep_losses(self.model):
-            y_pred = self.model(x, training=self.training)
+            y_pred = self.predictions(x)
         return sample_losses(self.spec, y, y_pred, sample_weight)
 
     def sample(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
