@@ -9,9 +9,11 @@ from keras_compress import (
     quantization,
     quantizers,
     schedules,
+    structured,
 )
 from keras_compress.pruning import prune_magnitude, sparsity_report, strip
 from keras_compress.quantization import freeze, quantize_aware
+from keras_compress.structured import prune_structured
 from keras_reweight._version import __version__
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "freeze",
     "layers",
     "prune_magnitude",
+    "prune_structured",
     "pruning",
     "quantization",
     "quantize_aware",
@@ -29,4 +32,5 @@ __all__ = [
     "schedules",
     "sparsity_report",
     "strip",
+    "structured",
 ]

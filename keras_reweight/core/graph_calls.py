@@ -1,0 +1,40 @@
+"""The calls a Functional or Sequential model is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+
+@dataclass(frozen=True, eq=False)
+class GraphCall:
+    """One call of a layer or operation: its arguments, and the symbolic tensors in and out."""
+
+    operation: Any
+    args: tuple
+    kwargs: dict[str, Any]
+    inputs: tuple[keras.KerasTensor, ...]
+    outputs: tuple[keras.KerasTensor, ...]
+
+
+def graph_calls(model: keras.Model) -> list[GraphCall]:
+    """The calls of `model`, every one after those whose outputs it takes.
+
+    Models inside are one call each time they are called; `graph_calls` of them gives theirs.
+    """
+    functional = model._functional if isinstance(model, keras.Sequential) else model
+    depths = functional._nodes_by_depth
+    place = {id(operation): index for index, operation in enumerate(functional.operations)}
+    return [
+        GraphCall(
+            node.operation,
+            tuple(node.arguments.args),
+            dict(node.arguments.kwargs),
+            tuple(node.input_tensors),
+            tuple(node.output_tensors),
+        )
+        for depth in sorted(depths, reverse=True)
+        for node in sorted(depths[depth], key=lambda node: place[id(node.operation)])
+    ]
