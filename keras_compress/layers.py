@@ -1,5 +1,6 @@
 """Layers of compressed models."""
 
+from keras_compress.dynamic import DynamicChannelGate
 from keras_compress.quantization.wrapper import QuantizeAware
 
-__all__ = ["QuantizeAware"]
+__all__ = ["DynamicChannelGate", "QuantizeAware"]
