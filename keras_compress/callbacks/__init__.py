@@ -1,9 +1,13 @@
 """What changes a model while it trains."""
 
 from keras_compress.pruning import KeepSparsity, MagnitudePruning, Pruning
+from keras_compress.retraining.temp_balance import TempBalance
+from keras_compress.sparse_training import SparseTraining
 
 __all__ = [
     "KeepSparsity",
     "MagnitudePruning",
     "Pruning",
+    "SparseTraining",
+    "TempBalance",
 ]
