@@ -1,5 +1,6 @@
 """What changes a model while it trains."""
 
+from keras_compress.analysis.pq_index_monitor import PQIndexMonitor
 from keras_compress.pruning import KeepSparsity, MagnitudePruning, Pruning
 from keras_compress.retraining.temp_balance import TempBalance
 from keras_compress.sparse_training import SparseTraining
@@ -7,6 +8,7 @@ from keras_compress.sparse_training import SparseTraining
 __all__ = [
     "KeepSparsity",
     "MagnitudePruning",
+    "PQIndexMonitor",
     "Pruning",
     "SparseTraining",
     "TempBalance",
