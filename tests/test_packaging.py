@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+# What is compared with and measured on wants versions of its own and gets its own environments.
+APART = ("peers", "runtimes", "tfmot")
 PACKAGES = ("keras_compress", "keras_reweight")
 BACKENDS = ("jax", "tensorflow", "torch")
 OPTIONAL_MODULES = (
@@ -136,9 +138,8 @@ def test_the_core_depends_on_three_packages():
 
 
 def test_the_extras():
-    others = {"dev", "distributed", "docs", "examples", "export", "peers", "plot", "tfmot", "tune"}
-    expected = {*others, *BACKENDS}
-    assert set(EXTRAS) == expected
+    used = {"dev", "distributed", "docs", "examples", "export", "plot", "tune"}
+    assert set(EXTRAS) == {*used, *APART, *BACKENDS}
 
 
 def constraint_lines() -> list[str]:
@@ -157,9 +158,7 @@ def test_constraints_pin_every_requirement_at_a_version_it_admits():
         name, _, version = line.partition("==")
         assert canonicalize_name(name) not in pins, f"{name} is pinned twice"
         pins[canonicalize_name(name)] = version
-    # What is compared with wants versions of its own and so gets environments of its own.
-    apart = ("peers", "tfmot")
-    extras = [text for name, texts in EXTRAS.items() if name not in apart for text in texts]
+    extras = [text for name, texts in EXTRAS.items() if name not in APART for text in texts]
     for requirement in map(Requirement, [*PROJECT["dependencies"], *extras]):
         if requirement.name != PROJECT["name"]:
             pin = pins[canonicalize_name(requirement.name)]

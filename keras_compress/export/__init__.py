@@ -1,0 +1,7 @@
+"""Files of pruned models, in which zeros take next to no room."""
+
+from keras_compress.export.file_sizes import FileSizes, file_sizes
+from keras_compress.export.load_sparse import load_sparse
+from keras_compress.export.save_sparse import save_sparse
+
+__all__ = ["FileSizes", "file_sizes", "load_sparse", "save_sparse"]
