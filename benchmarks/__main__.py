@@ -10,16 +10,17 @@ import sys
 
 import numpy as np
 
-from benchmarks import gradient_norms, memory, sample_table, step_time
+from benchmarks import gradient_norms, memory, sample_table, step_time, surgery
 
-KINDS = ("step-time", "memory", "sample-table", "gradient-norms")
+KINDS = ("step-time", "memory", "sample-table", "gradient-norms", "surgery")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Time of a training step and memory of each method, as ratios to plain fit; "
-        "time and memory of a sample table by its number of rows, and of gradient norms.",
+        "time and memory of a sample table by its number of rows, of gradient norms, and of "
+        "structured pruning by the size of the model.",
     )
     parser.add_argument("--only", action="append", choices=KINDS, help="one kind; repeatable")
     parser.add_argument(
@@ -43,6 +44,7 @@ def main() -> int:
                 "memory": _memory,
                 "sample-table": sample_table.report,
                 "gradient-norms": lambda backend: gradient_norms.report(backend, rounds),
+                "surgery": surgery.report,
             }[kind](backend)
             print("\n".join(table), flush=True)
             lines += table

@@ -10,8 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-import keras
 import numpy as np
 
 
@@ -27,11 +27,16 @@ class Times:
     cpu: list[float]
 
 
-class _Runner(keras.callbacks.Callback):
-    """One training; as the first callback of its `fit` it waits for its turn at every epoch."""
+class _Runner:
+    """One training; its `callback`, the first one of its `fit`, waits for its turn every epoch."""
 
-    def __init__(self, train: Callable[[keras.callbacks.Callback], None]):
-        super().__init__()
+    def __init__(self, train: Callable[[Any], None], base: type):
+        # Begin to begin: what other callbacks do at the edges of an epoch counts.
+        hooks = {
+            "on_epoch_begin": lambda callback, epoch, logs=None: self._begin_epoch(),
+            "on_train_end": lambda callback, logs=None: self._stop(),
+        }
+        self.callback = type("Turns", (base,), hooks)()
         self.seconds: list[float] = []
         self.cpu_seconds: list[float] = []
         self.finished = False
@@ -52,23 +57,19 @@ class _Runner(keras.callbacks.Callback):
     def _work(self):
         self._turn.acquire()
         try:
-            self._train(self)
+            self._train(self.callback)
         except BaseException as error:
             self.error = error
         finally:
             self.finished = True
             self._done.release()
 
-    # Begin to begin: what other callbacks do at the edges of an epoch counts.
-    def on_epoch_begin(self, epoch, logs=None):
+    def _begin_epoch(self):
         if self._began is not None:
             self._stop()
             self._done.release()
             self._turn.acquire()
         self._began = time.perf_counter(), time.process_time()
-
-    def on_train_end(self, logs=None):
-        self._stop()
 
     def _stop(self):
         began, cpu_began = self._began
@@ -77,10 +78,11 @@ class _Runner(keras.callbacks.Callback):
 
 
 def interleave(
-    trainings: Mapping[str, Callable[[keras.callbacks.Callback], None]],
+    trainings: Mapping[str, Callable[[Any], None]],
     *,
     discard: int = 2,
     seed: int = 0,
+    base: type | None = None,
 ) -> dict[str, Times]:
     """Seconds of each epoch of each training, the first `discard` left out.
 
@@ -89,8 +91,13 @@ def interleave(
             All of them must train for the same number of epochs.
         discard: Epochs at the start that do not count: compiling, first touches.
         seed: Of the order of the trainings within a round, which changes from round to round.
+        base: Class of the callbacks; `None` takes that of Keras. (tf_keras has one of its own.)
     """
-    runners = {name: _Runner(train) for name, train in trainings.items()}
+    if base is None:
+        import keras
+
+        base = keras.callbacks.Callback
+    runners = {name: _Runner(train, base) for name, train in trainings.items()}
     order = np.random.default_rng(seed)
     names = list(runners)
     while not all(runner.finished for runner in runners.values()):

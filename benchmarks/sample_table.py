@@ -46,12 +46,12 @@ def measure(rows: int, directory: str | None) -> dict[str, float]:
     from keras_reweight.data import SampleTable
 
     rng = np.random.default_rng(0)
-    resident, own = _largest_memory(), _own_memory()
+    resident, own = largest_memory(), _own_memory()
     begin = time.perf_counter()
     # Values other than zero are written; zeros would be holes in the files.
     columns = {"weight": np.float16(1.0), "loss": np.float16(np.nan)}
     table = SampleTable(rows, columns, directory=directory)
-    found = {"make": time.perf_counter() - begin, "resident_make": _largest_memory() - resident}
+    found = {"make": time.perf_counter() - begin, "resident_make": largest_memory() - resident}
     update, gather = [], []
     for _ in range(BATCHES):
         ids, losses = rng.integers(0, rows, BATCH), rng.random(BATCH)
@@ -67,10 +67,11 @@ def measure(rows: int, directory: str | None) -> dict[str, float]:
         begin = time.perf_counter()
         table.commit()
         found["commit"] = time.perf_counter() - begin
-    return {**found, "resident": _largest_memory() - resident, "own": _own_memory() - own}
+    return {**found, "resident": largest_memory() - resident, "own": _own_memory() - own}
 
 
-def _largest_memory():
+def largest_memory() -> float:
+    """Megabytes that this process has had in memory at its largest."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Kilobytes on Linux, bytes on macOS.
     return peak / (1e6 if sys.platform == "darwin" else 1e3)

@@ -2,7 +2,8 @@
 
 `python -m benchmarks.step_time` prints one line of JSON: the backend, and for each method the
 milliseconds of a step in every round, by the clock (`wall`) and of processor time (`cpu`).
-`--suite NAME` measures the losses of one task instead (`benchmarks.loss_suites`).
+`--suite pruning` measures what prunes, and `--suite NAME` the losses of one task instead
+(`benchmarks.loss_suites`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 STEPS_PER_EPOCH, DISCARDED = 64, 2
-METHODS = "methods"
+METHODS, PRUNING = "methods", "pruning"
 BACKENDS = ("jax", "tensorflow", "torch")
 
 
@@ -28,7 +29,8 @@ def measure(rounds: int, suite: str = METHODS) -> dict[str, dict[str, list[float
     """
     from benchmarks.interleave import interleave
 
-    trainings = _of_methods(rounds) if suite == METHODS else _of_losses(suite, rounds)
+    of_methods = suite in (METHODS, PRUNING)
+    trainings = _of_methods(suite, rounds) if of_methods else _of_losses(suite, rounds)
     times = interleave(trainings, discard=DISCARDED)
     return {
         name: {
@@ -39,15 +41,17 @@ def measure(rounds: int, suite: str = METHODS) -> dict[str, dict[str, list[float
     }
 
 
-def _of_methods(rounds):
+def _of_methods(suite, rounds):
+    from benchmarks.treatments import PRUNING as ALL_PRUNING
     from benchmarks.treatments import TREATMENTS, Problem
 
+    treatments = TREATMENTS if suite == METHODS else ALL_PRUNING
     problem = Problem(STEPS_PER_EPOCH)
 
     def training(make):
         return lambda timer: make(problem).fit(rounds + DISCARDED, timer)
 
-    return {name: training(make) for name, make in TREATMENTS.items()}
+    return {name: training(make) for name, make in treatments.items()}
 
 
 def _of_losses(name, rounds):
@@ -86,7 +90,9 @@ def measure_in_process(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="timed epochs of each method")
-    parser.add_argument("--suite", default=METHODS, help="the methods, or a task of losses")
+    parser.add_argument(
+        "--suite", default=METHODS, help="the methods, what prunes, or a task of losses"
+    )
     arguments = parser.parse_args()
     import keras
 

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_compress.callbacks import MagnitudePruning
+from keras_compress.callbacks import (
+    KeepSparsity,
+    MagnitudePruning,
+    PQIndexMonitor,
+    Pruning,
+    SparseTraining,
+    TempBalance,
+)
+from keras_compress.pruning import Movement, NMPattern, UniformAllocation, prune_magnitude
 from keras_compress.quantization import quantize_aware
 from keras_reweight.callbacks import EL2NReweight, Reweight
 from keras_reweight.data import enable_aux_targets, pack_targets
@@ -101,4 +109,35 @@ TREATMENTS: dict[str, Callable[[Problem], Training]] = {
             model, weights=4, activations=8, calibration_data=x[:BATCH]
         ),
     ),
+}
+
+
+def _pruned(model, x):
+    prune_magnitude(model, 0.9)
+    return model
+
+
+#: Updates that never come while it is measured.
+_NEVER = 10**6
+
+# Between two updates of masks or factors; the first ones come before the epochs that count.
+PRUNING: dict[str, Callable[[Problem], Training]] = {
+    PLAIN: _training,
+    "MagnitudePruning": lambda problem: _training(problem, MagnitudePruning(0.9)),
+    "Pruning, 2 of 4": lambda problem: _training(
+        problem, Pruning(0.5, pattern=NMPattern(2, 4), allocation=UniformAllocation())
+    ),
+    "Pruning, movement": lambda problem: _training(
+        problem,
+        Pruning(0.9, criterion=Movement(), allocation=UniformAllocation(), begin_step=_NEVER),
+    ),
+    "KeepSparsity": lambda problem: _training(problem, KeepSparsity(), change=_pruned),
+    "SparseTraining, SET": lambda problem: _training(
+        problem, SparseTraining(0.9, frequency=_NEVER)
+    ),
+    "SparseTraining, RigL": lambda problem: _training(
+        problem, SparseTraining(0.9, method="rigl", frequency=_NEVER)
+    ),
+    "TempBalance": lambda problem: _training(problem, TempBalance(every=_NEVER, skip_ends=False)),
+    "PQIndexMonitor": lambda problem: _training(problem, PQIndexMonitor()),
 }

@@ -39,16 +39,45 @@ NAMES = (
     "gradient_sampling",
     "influence",
     "pruning",
+    "pruning_at_initialization",
+    "pruning_criteria",
+    "pruning_levels",
+    "language_model_pruning",
+    "structured_architectures",
+    "structured_calibrated",
+    "structured_pruning",
+    "perp",
+    "reconstruction",
+    "oracle_pruning",
+    "three_regimes",
+    "sparse_training",
+    "lottery",
+    "quick_selection",
+    "dynamic_gating",
     "quantization",
     "signature",
     "cost",
     "loss_cost",
     "gradient_norm_cost",
+    "pruning_cost",
+    "runtimes",
     "peers",
     "dsir_peer",
+    "tfmot_peer",
+    "torch_pruning_peer",
 )
 #: Measure time, so nothing else may run beside them.
-ALONE = ("cost", "loss_cost", "gradient_norm_cost", "peers", "dsir_peer")
+ALONE = (
+    "cost",
+    "loss_cost",
+    "gradient_norm_cost",
+    "pruning_cost",
+    "runtimes",
+    "peers",
+    "dsir_peer",
+    "tfmot_peer",
+    "torch_pruning_peer",
+)
 _PARTS = ("Claim", "Paper", "Setting", "Criterion")
 
 
