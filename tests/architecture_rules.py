@@ -19,10 +19,18 @@ BACKENDS = frozenset({"jax", "jaxlib", "tensorflow", "torch"})
 RUNTIME_DEPENDENCIES = frozenset({"keras", "numpy", "safetensors"})
 # Whoever computes a weight, a loss, a score or a code does not know who calls it.
 KNOW_NOTHING_OF_CALLBACKS = (
+    "keras_compress.analysis",
+    "keras_compress.calibration",
+    "keras_compress.dynamic",
+    "keras_compress.export",
     "keras_compress.lowrank",
+    "keras_compress.migration",
     "keras_compress.pruning",
     "keras_compress.quantization",
+    "keras_compress.retraining",
     "keras_compress.sharing",
+    "keras_compress.sparse_training",
+    "keras_compress.structured",
     "keras_reweight.constraints",
     "keras_reweight.core",
     "keras_reweight.data",
