@@ -9,6 +9,7 @@ import keras
 
 from keras_compress.structured.channel_budget import as_budget
 from keras_compress.structured.channel_graph import ChannelGraph
+from keras_compress.structured.chosen_groups import groups_made_by
 from keras_compress.structured.compensation import METHODS, rebuild_compensated
 from keras_compress.structured.cost_search import model_cost, search
 from keras_compress.structured.importances.resolve_importance import (
@@ -24,7 +25,6 @@ from keras_compress.structured.selection import (
     resolve_ratios,
     select_channels,
 )
-from keras_reweight.core.selection import all_layers, layers_by_path, select_layers
 from keras_reweight.core.validation import check_built, check_choice, check_integer
 
 
@@ -126,18 +126,4 @@ def _chosen(graph, layers):
             f"prune_structured: no channels of model {graph.model.name!r} can be removed. Why: "
             f"{graph.frozen}."
         )
-    if layers is None:
-        return list(graph.groups)
-    model = graph.model
-    touched = select_layers(model, layers, candidates=all_layers(model)).touched
-    chosen = {id(layer) for layer in touched}
-    paths = {path for path, layer in layers_by_path(model).items() if id(layer) in chosen}
-    groups = [group for group in graph.groups if set(group.producers) <= paths]
-    if not groups:
-        near = [group for group in graph.groups if set(group.producers) & paths]
-        raise ValueError(
-            f"`layers`={layers!r} leaves no group of channels whose makers are all chosen. "
-            + (f"Coupled with others: {[str(group) for group in near]}. " if near else "")
-            + f"Layers to choose from: {sorted({p for g in graph.groups for p in g.producers})}."
-        )
-    return groups
+    return list(graph.groups) if layers is None else groups_made_by(graph, layers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import Any
 
@@ -23,20 +24,40 @@ def chosen_groups(
     Raises:
         ValueError: If nothing is left, or a layer is unknown.
     """
-    if layers is None:
-        found = [g for g in graph.groups if len(g.producers) == 1 and g.kind in kinds]
-    else:
-        touched = select_layers(graph.model, layers, candidates=all_layers(graph.model)).touched
-        chosen = {id(layer) for layer in touched}
-        paths = {p for p, layer in layers_by_path(graph.model).items() if id(layer) in chosen}
-        found = [group for group in graph.groups if set(group.producers) <= paths]
+    if layers is not None:
+        return groups_made_by(graph, layers)
+    found = [g for g in graph.groups if len(g.producers) == 1 and g.kind in kinds]
     if not found:
-        makers = sorted({path for group in graph.groups for path in group.producers})
         raise ValueError(
-            f"`layers`={layers!r}: no group of channels of model {graph.model.name!r} is made by "
-            f"these layers alone. Layers to choose from: {makers}."
+            f"`layers`=None: no group of channels of model {graph.model.name!r} is made by one "
+            f"layer alone. Layers to choose from: {_makers(graph)}."
         )
     return found
+
+
+def groups_made_by(graph: ChannelGraph, layers: Any) -> list[ChannelGroup]:
+    """The groups of which every layer that makes the channels is among `layers`.
+
+    Raises:
+        ValueError: If there is none, or a layer is unknown.
+    """
+    touched = select_layers(graph.model, layers, candidates=all_layers(graph.model)).touched
+    chosen = {id(layer) for layer in touched}
+    paths = {path for path, layer in layers_by_path(graph.model).items() if id(layer) in chosen}
+    found = [group for group in graph.groups if set(group.producers) <= paths]
+    if not found:
+        near = [str(group) for group in graph.groups if set(group.producers) & paths]
+        raise ValueError(
+            f"`layers`={layers!r}: no group of channels of model {graph.model.name!r} is made by "
+            "these layers alone. "
+            + (f"Coupled with others: {near}. " if near else "")
+            + f"Layers to choose from: {_makers(graph)}."
+        )
+    return found
+
+
+def _makers(graph):
+    return sorted({path for group in graph.groups for path in group.producers})
 
 
 def channel_cost(graph: ChannelGraph, group: ChannelGroup) -> float:
@@ -45,8 +66,5 @@ def channel_cost(graph: ChannelGraph, group: ChannelGroup) -> float:
     for piece in group.slices:
         shape = list(graph.variables[piece.variable].shape)
         shape[piece.axis] = len(piece.index)
-        size = 1
-        for length in shape:
-            size *= length
-        total += size
+        total += math.prod(shape)
     return total / group.size

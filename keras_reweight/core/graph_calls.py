@@ -38,3 +38,18 @@ def graph_calls(model: keras.Model) -> list[GraphCall]:
         for depth in sorted(depths, reverse=True)
         for node in sorted(depths[depth], key=lambda node: place[id(node.operation)])
     ]
+
+
+def bare_operation(operation: Any) -> str | None:
+    """The class name of an operation of `keras.ops`, such as `"Add"`; `None` for all else."""
+    kind = type(operation)
+    return kind.__name__ if kind.__module__.startswith("keras.src.ops.") else None
+
+
+def application_layer(operation: Any) -> str | None:
+    """The class name of a layer that `keras.applications` defines for itself; else `None`.
+
+    By names: importing those modules only to know the classes is not worth its time.
+    """
+    kind = type(operation)
+    return kind.__name__ if kind.__module__.startswith("keras.src.applications.") else None

@@ -1,8 +1,10 @@
+import importlib
+
 import keras
 import pytest
-from keras import layers
+from keras import layers, ops
 
-from keras_reweight.core.graph_calls import graph_calls
+from keras_reweight.core.graph_calls import application_layer, bare_operation, graph_calls
 
 
 @pytest.mark.parametrize("kind", ["functional", "sequential"])
@@ -34,3 +36,17 @@ def test_calls_outside_the_model_do_not_count():
     model = keras.Model(x, layer(x))
     layer(keras.Input((3,)))
     assert len(graph_calls(model)) == 2
+
+
+def test_keras_still_keeps_its_operations_and_own_layers_where_they_are_looked_for():
+    x = keras.Input((4, 4, 3))
+    model = keras.Model(x, ops.relu(x + x))
+    assert [bare_operation(call.operation) for call in graph_calls(model)] == [None, "Add", "Relu"]
+    convnext = importlib.import_module("keras.src.applications.convnext")
+    made = [convnext.LayerScale(1e-6, 3), convnext.StochasticDepth(0.1)]
+    assert [application_layer(layer) for layer in made] == ["LayerScale", "StochasticDepth"]
+
+    class LayerScale(layers.Layer):
+        pass
+
+    assert application_layer(LayerScale()) is None and bare_operation(LayerScale()) is None

@@ -18,8 +18,5 @@ def stochastic_depth(call: Call) -> list[Tracked]:
     return call.outputs(x.axis, x.atoms)
 
 
-#: By module and class: importing the modules only to name the classes is not worth its time.
-RULES = {
-    ("keras.src.applications.convnext", "LayerScale"): layer_scale,
-    ("keras.src.applications.convnext", "StochasticDepth"): stochastic_depth,
-}
+#: By the name of the class.
+RULES = {"LayerScale": layer_scale, "StochasticDepth": stochastic_depth}

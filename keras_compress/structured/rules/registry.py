@@ -22,6 +22,7 @@ from keras_compress.structured.rules import (
     spatial,
     wrappers,
 )
+from keras_reweight.core.graph_calls import application_layer, bare_operation
 
 Rule = Callable[[Call], list[Tracked]]
 
@@ -46,9 +47,7 @@ _LAYERS: dict[type, Rule] = {
 
 def find_rule(operation) -> Rule | None:
     """The rule of a layer or operation; `None` where there is none."""
-    kind = type(operation)
     if isinstance(operation, keras.layers.Layer):
-        return _LAYERS.get(kind) or applications.RULES.get((kind.__module__, kind.__name__))
-    if kind.__module__.startswith("keras.src.ops."):
-        return operations.RULES.get(kind.__name__)
-    return None
+        rule = _LAYERS.get(type(operation))
+        return rule or applications.RULES.get(application_layer(operation) or "")
+    return operations.RULES.get(bare_operation(operation) or "")
