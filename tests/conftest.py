@@ -52,7 +52,7 @@ _prepare_environment()
 
 import keras  # noqa: E402
 
-from tests import global_state  # noqa: E402
+from tests import built_optimizers, global_state  # noqa: E402
 
 if keras.backend.backend() == "torch":
     import torch
@@ -63,6 +63,7 @@ if keras.backend.backend() == "tensorflow":
 
     tensorflow.config.threading.set_inter_op_parallelism_threads(1)
     tensorflow.config.threading.set_intra_op_parallelism_threads(1)
+    built_optimizers.install()
 
 
 def pytest_report_header() -> str:

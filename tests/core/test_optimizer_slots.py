@@ -8,12 +8,6 @@ from keras_reweight.core.optimizer_slots import reset_slots, slots
 from tests.core.test_masks import OPTIMIZERS, build, checkerboard, train, value
 
 
-def eager(optimizer):
-    model = build(optimizer)
-    model.compile(model.optimizer, "mse", run_eagerly=True)
-    return model
-
-
 def fresh_twin(model):
     """A new optimizer for the same variables: its slots are what a new weight has."""
     optimizer = model.optimizer
@@ -28,7 +22,7 @@ def held(optimizer, kernel):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_forgotten_weights_have_the_slots_of_a_new_optimizer(name):
-    model = eager(OPTIMIZERS[name]())
+    model = build(OPTIMIZERS[name]())
     kernel = model.layers[0].kernel
     train(model)
     before = held(update_optimizer(model), kernel)
@@ -46,7 +40,7 @@ def test_forgotten_weights_have_the_slots_of_a_new_optimizer(name):
 
 
 def test_no_memory_nothing_to_forget():
-    model = eager(keras.optimizers.SGD(0.1))
+    model = build(keras.optimizers.SGD(0.1))
     train(model)
     kernel = model.layers[0].kernel
     assert list(slots(update_optimizer(model), kernel)) == []
@@ -54,7 +48,7 @@ def test_no_memory_nothing_to_forget():
 
 
 def test_memory_is_that_of_the_weight_and_of_its_shape():
-    model = eager(OPTIMIZERS["adafactor"]())
+    model = build(OPTIMIZERS["adafactor"]())
     train(model)
     kernel = model.layers[0].kernel
     found = list(slots(update_optimizer(model), kernel))

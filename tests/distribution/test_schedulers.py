@@ -66,7 +66,7 @@ def _lin_upper(losses, temperature):
 def test_several_devices(tmp_path):
     backend, path = keras.backend.backend(), tmp_path / "found.npz"
     if backend == "jax":
-        finish(run("jax", path, flags="--xla_force_host_platform_device_count=8"))
+        finish(run("jax", path, flags=os.environ["XLA_FLAGS"].replace("count=2", "count=8")))
         assert_equal(training.load(path), training.train_all())
     elif backend == "tensorflow":
         finish(run("mirrored", path))

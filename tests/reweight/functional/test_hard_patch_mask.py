@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_reweight.core.testing.backends import Compiled
+from keras_reweight.core.testing.backends import Compiled, evaluate
 from keras_reweight.functional import hard_patch_mask
 from tests.core.test_counter_random import reference as random_numbers
 
@@ -26,7 +26,7 @@ def reference(scores, mask_ratio=0.75, hard_fraction=0.5, seed=0, step=0):
 
 
 def masked(**options):
-    return ops.convert_to_numpy(hard_patch_mask(SCORES, **options))
+    return evaluate(lambda scores: hard_patch_mask(scores, **options), SCORES)
 
 
 @pytest.mark.parametrize(("epoch", "guided"), [(0, 0), (99, 36), (199, 73)])

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from keras import ops
 
 import keras_reweight as kr
-from keras_reweight.core.testing.backends import gradient
+from keras_reweight.core.testing.backends import evaluate, gradient
 from keras_reweight.functional.pair_weights import _BY_NAME
 from tests.reweight.metric_learning import test_multi_similarity_miner as mining
 from tests.reweight.metric_learning import test_multi_similarity_weighting as weighting
@@ -20,7 +19,7 @@ def reference(similarity, labels):
 
 def weights(labels=LABELS, **arguments):
     similarity = similarities(embeddings()).astype("float32")
-    return ops.convert_to_numpy(kr.functional.pair_weights(similarity, labels, **arguments))
+    return evaluate(lambda s: kr.functional.pair_weights(s, labels, **arguments), similarity)
 
 
 @pytest.mark.parametrize("name", sorted(_BY_NAME))
@@ -48,7 +47,7 @@ def test_masked_samples_have_no_pairs():
     found = weights(mask=present)
     assert not found[3].any() and not found[:, 3].any()
     similarity = similarities(embeddings()[present]).astype("float32")
-    alone = ops.convert_to_numpy(kr.functional.pair_weights(similarity, LABELS[present]))
+    alone = evaluate(lambda s: kr.functional.pair_weights(s, LABELS[present]), similarity)
     np.testing.assert_allclose(found[present][:, present], alone, rtol=1e-6)
 
 
