@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_compress.quantization.bit_packing import pack_codes, packed_length, unpack_codes
+from keras_compress.grids.bit_packing import pack_codes, packed_length, unpack_codes
 
 KIND = "keras_compress.sparse_model"
 VERSION = 1

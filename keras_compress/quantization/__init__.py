@@ -1,23 +1,17 @@
-"""Quantization: grids, quantization-aware layers, freezing and compact files."""
+"""Quantization: quantization-aware layers, freezing and compact files."""
 
 from keras_compress.quantization.freeze import freeze
 from keras_compress.quantization.load_packed import load_packed
-from keras_compress.quantization.lsq import LSQQuantizer
 from keras_compress.quantization.quantization_summary import quantization_summary
 from keras_compress.quantization.quantize_aware import quantize_aware
-from keras_compress.quantization.quantizer import Quantizer
 from keras_compress.quantization.save_packed import save_packed
 from keras_compress.quantization.size import packed_size
-from keras_compress.quantization.stats import StatsQuantizer
 from keras_compress.quantization.summary import QuantizationSummary
 from keras_compress.quantization.wrapper import QuantizeAware
 
 __all__ = [
-    "LSQQuantizer",
     "QuantizationSummary",
     "QuantizeAware",
-    "Quantizer",
-    "StatsQuantizer",
     "freeze",
     "load_packed",
     "packed_size",

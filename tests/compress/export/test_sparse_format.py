@@ -12,7 +12,7 @@ from keras_compress.export.sparse_format import (
     gap_positions,
     mask_positions,
 )
-from keras_compress.quantization.bit_packing import pack_codes
+from keras_compress.grids.bit_packing import pack_codes
 
 
 def sparse(size, share, dtype="u4", seed=0):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_compress.quantization.bit_packing import pack_codes, packed_length, unpack_codes
+from keras_compress.grids.bit_packing import pack_codes, packed_length, unpack_codes
 
 
 def reference(codes, bits):
