@@ -156,7 +156,8 @@ class ToyLayer(keras.layers.Layer):
 @register
 class ToyQuantizer(kc.quantizers.Quantizer):
     __doc__ = DOCSTRING.format(argument="bits").replace(
-        NAME, "        axis: Integer, which dimension.\n"
+        NAME,
+        "        axis: Integer, which dimension.\n        group_size: Integer, group size.\n",
     )
 
     def compute_scale(self, x):

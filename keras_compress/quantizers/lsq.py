@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
-from keras_compress.quantization.quantizer import SMALLEST_SCALE, Quantizer
-from keras_compress.quantization.straight_through import scale_gradient, straight_through
+from keras_compress.quantizers.limits import limited, limited_inside
+from keras_compress.quantizers.quantizer import SMALLEST_SCALE, Quantizer
+from keras_compress.quantizers.straight_through import scale_gradient, straight_through
 
 # Mean of |x| for values of unit variance; the scale of a quantizer that has seen no data.
 _TYPICAL_MAGNITUDE = math.sqrt(2.0 / math.pi)
@@ -33,20 +35,24 @@ class LSQQuantizer(Quantizer):
     `optimizer.exclude_from_weight_decay(var_names=["scale"])`.
 
     Args:
-        bits: Integer, bit width of the codes, 2 to 8. Defaults to `4`.
+        bits: Integer, bit width of the codes, 2 to 8, unsigned also 1. Defaults to `4`.
         axis: Integer or tuple of integers, the dimensions that keep a step of their own; `None`
             for one step per tensor. Defaults to `-1`. Inside `QuantizeAware`, `-1` means what is
             usual there: the output channels of a weight, one step for an activation.
         signed: Boolean, whether values below zero exist. Use `False` for activations after a
             ReLU. Defaults to `True`.
+        group_size: Integer >= 1, for weights: that many consecutive inputs of a channel share a
+            step, the last group may be shorter; `None` for no groups. Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`: `name`, `trainable`.
 
     Returns:
         Called with a float tensor: a tensor of the same shape and dtype, its values on the grid.
 
     Raises:
-        TypeError: If `bits` or `axis` is not made of integers or `signed` is no boolean.
-        ValueError: If `bits` is outside 2 to 8; when built, if `axis` does not fit the shape.
+        TypeError: If `bits`, `axis` or `group_size` is not made of integers or `signed` is no
+            boolean.
+        ValueError: If `bits` is outside its range or `group_size` below 1; when built, if `axis`
+            does not fit the shape.
 
     Example:
 
@@ -76,6 +82,8 @@ class LSQQuantizer(Quantizer):
     """
 
     supports_activations = True
+    smallest_bits = 1
+    scale_follows_values = False
 
     def __init__(
         self,
@@ -83,11 +91,17 @@ class LSQQuantizer(Quantizer):
         *,
         axis: int | tuple[int, ...] | None = -1,
         signed: bool = True,
+        group_size: int | None = None,
         **kwargs,
     ):
         if not isinstance(signed, bool):
             raise TypeError(f"`signed` must be a boolean, got {signed!r}.")
-        super().__init__(bits, axis=axis, **kwargs)
+        super().__init__(bits, axis=axis, group_size=group_size, **kwargs)
+        if signed and bits == 1:
+            raise ValueError(
+                "`bits` must be >= 2 for signed values, got 1. Use BinaryQuantizer for weights of "
+                "one bit."
+            )
         self.signed = signed
 
     @property
@@ -122,31 +136,32 @@ class LSQQuantizer(Quantizer):
         return ops.cast(positive, x.dtype)
 
     def nearest_code(self, x, scale):
-        return ops.round(ops.clip(x / scale, *self.code_range))
+        return ops.round(limited(x / scale, *self.code_range))
 
     def fake_quantize(self, x):
         # The gradients are written out. Left to the backend, the one of the step would be the
         # difference of two large sums, and bounds would count by half on JAX and fully elsewhere.
         low, high = self.code_range
-        scale = self.compute_scale(x)
+        factor = 1.0 / np.sqrt(self.granularity.values_per_scale * high)
+        factor = float(factor) if not np.ndim(factor) else factor.astype("float32")
+        scale = self.granularity.expand(scale_gradient(self.compute_scale(x), factor))
         fixed = ops.stop_gradient(scale)
         ratio = ops.stop_gradient(x) / fixed
-        inside = ops.logical_and(ratio > low, ratio < high)
-        codes = self.nearest_code(ops.stop_gradient(x), fixed)
-        slope = codes - ops.where(inside, ratio, 0.0)
-        factor = 1.0 / math.sqrt(self.granularity.values_per_scale * high)
-        surrogate = ops.where(inside, x, 0.0) + slope * scale_gradient(scale, factor)
+        limit, inside = limited_inside(ratio, low, high, strict=True)
+        codes = ops.round(limit)
+        slope = codes - inside * limit
+        surrogate = inside * x + slope * scale
         return straight_through(self.dequantize(codes, fixed), surrogate)
 
     def statistic(self, x):
-        return ops.mean(ops.abs(x), axis=self.granularity.reduced, keepdims=self.axis is not None)
+        return self.granularity.mean(ops.abs(x))
 
     def set_statistic(self, value) -> None:
         self.scale.assign(self._scale_for(ops.cast(value, "float32")))
 
     def _scale_for(self, magnitude):
         """Initial step for the mean absolute values of the channels."""
-        typical = 1.0 / math.sqrt(self.granularity.values_per_scale)
+        typical = 1.0 / np.sqrt(self.granularity.values_per_scale).astype("float32")
         magnitude = ops.where(magnitude > 0.0, magnitude, typical)
         return ops.maximum(2.0 * magnitude / math.sqrt(self.code_range[1]), SMALLEST_SCALE)
 

@@ -16,7 +16,7 @@ kinds = pytest.mark.parametrize("kind", KINDS)
 @kinds
 @pytest.mark.parametrize(
     "bits, error",
-    [(1, ValueError), (9, ValueError), (4.0, TypeError), (True, TypeError), ("4", TypeError)],
+    [(0, ValueError), (9, ValueError), (4.0, TypeError), (True, TypeError), ("4", TypeError)],
 )
 def test_bits_are_checked(kind, bits, error):
     with pytest.raises(error, match="`bits`"):

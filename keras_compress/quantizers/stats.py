@@ -5,7 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from keras_compress.quantization.quantizer import SMALLEST_SCALE, Quantizer
+from keras_compress.quantizers.limits import limited
+from keras_compress.quantizers.quantizer import SMALLEST_SCALE, Quantizer
 
 # The largest weight of a channel must fall below the upper end of the grid, not on it.
 _BELOW_ONE = 1.0 - 1e-6
@@ -29,18 +30,21 @@ class StatsQuantizer(Quantizer):
     `LSQQuantizer` for pruned models.
 
     Args:
-        bits: Integer, bit width of the codes, 2 to 8. Defaults to `4`.
+        bits: Integer, bit width of the codes, 1 to 8. Defaults to `4`.
         axis: Integer or tuple of integers, the dimensions that keep a scale of their own; `None`
             for one scale per tensor. Defaults to `-1`. Inside `QuantizeAware`, `-1` means the
             output channels of the layer.
+        group_size: Integer >= 1, for weights: that many consecutive inputs of a channel share a
+            scale, the last group may be shorter; `None` for no groups. Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`: `name`, `trainable`.
 
     Returns:
         Called with a float tensor: a tensor of the same shape and dtype, its values on the grid.
 
     Raises:
-        TypeError: If `bits` or `axis` is not made of integers.
-        ValueError: If `bits` is outside 2 to 8; when built, if `axis` does not fit the shape.
+        TypeError: If `bits`, `axis` or `group_size` is not made of integers.
+        ValueError: If `bits` is outside 1 to 8 or `group_size` below 1; when built, if `axis` does
+            not fit the shape.
 
     Example:
 
@@ -57,25 +61,28 @@ class StatsQuantizer(Quantizer):
         arXiv 2302.02210 (StatsQ); official code github nbasyl/OFQ.
 
     Deviations:
-        Codes are limited to the grid (the official code leaves it at one bit, which is not offered
-        here). A channel of zeros has scale 1e-8 instead of a division by zero. For kernels of
-        rank above two the mean runs over all dimensions without a scale at once.
+        Codes are limited to the grid; the official code leaves it at one bit. A channel of zeros
+        has scale 1e-8 instead of a division by zero. For kernels of rank above two the mean runs
+        over all dimensions without a scale at once.
 
     Cost:
         No variables; one mean and some elementwise operations on each weight per step.
     """
+
+    smallest_bits = 1
 
     @property
     def zero_point(self) -> float:
         return -0.5
 
     def compute_scale(self, x):
-        mean = ops.mean(ops.abs(x), axis=self.granularity.reduced, keepdims=self.axis is not None)
-        scale = ops.maximum(2.0 * mean, SMALLEST_SCALE)
+        scale = ops.maximum(2.0 * self.granularity.mean(ops.abs(x)), SMALLEST_SCALE)
         return ops.stop_gradient(scale / 2 ** (self.bits - 1))
 
     def nearest_code(self, x, scale):
         low, high = self.code_range
         # `x / scale` is `n w / s`; the division by a power of two is exact.
-        position = ops.clip(x / scale, low, _BELOW_ONE * -low)
-        return ops.clip(ops.round(position - 0.5), low, high)
+        position = limited(x / scale, low, _BELOW_ONE * -low)
+        codes = ops.round(position - 0.5)
+        # Ties go to even codes, and only with one bit is the smallest code odd.
+        return ops.clip(codes, low, high) if self.bits == 1 else codes

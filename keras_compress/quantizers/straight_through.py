@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from keras import ops
 
 
@@ -14,6 +15,8 @@ def straight_through(value, x):
     return ops.stop_gradient(value) + (x - ops.stop_gradient(x))
 
 
-def scale_gradient(x, factor: float):
-    """`x` to the last bit, with its gradient multiplied by `factor`."""
+def scale_gradient(x, factor):
+    """`x` to the last bit, with its gradient multiplied by `factor`, a number or an array."""
+    if isinstance(factor, np.ndarray):
+        factor = ops.convert_to_tensor(factor, dtype=x.dtype)
     return straight_through(x, x * factor)

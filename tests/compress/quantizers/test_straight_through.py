@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from keras_compress.quantization.straight_through import scale_gradient, straight_through
+from keras_compress.quantizers.straight_through import scale_gradient, straight_through
 from keras_reweight.core.testing.backends import gradient
 from tests.compress.quantization.common import assert_bitwise_equal, numpy
 
