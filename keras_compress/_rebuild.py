@@ -10,7 +10,7 @@ import keras
 from keras_reweight.core.model_kind import has_own_constructor, is_functional
 from keras_reweight.core.selection import all_layers
 
-Replace = Callable[[keras.layers.Layer], keras.layers.Layer]
+Replace = Callable[[keras.layers.Layer], "keras.layers.Layer | list[keras.layers.Layer]"]
 
 
 def check_rebuildable(model: keras.Model, caller: str, wrapper: str) -> None:
@@ -18,7 +18,7 @@ def check_rebuildable(model: keras.Model, caller: str, wrapper: str) -> None:
 
     `wrapper` is the code of a wrapped layer, for the advice of what to do instead.
     """
-    if not _is_open(model):
+    if not is_open(model):
         raise ValueError(
             f"{caller}: model {model.name!r} is a subclassed {type(model).__name__}, whose layers "
             "are called by its own code. Wrap the layers in its constructor, "
@@ -41,7 +41,7 @@ def graph_layers(model: keras.Model) -> list[keras.layers.Layer]:
         for layer in parent.layers:
             if isinstance(layer, keras.layers.InputLayer) or id(layer) in found:
                 continue
-            if isinstance(layer, keras.Model) and _is_open(layer):
+            if isinstance(layer, keras.Model) and is_open(layer):
                 visit(layer)
             else:
                 found[id(layer)] = layer
@@ -61,21 +61,37 @@ def rebuild(
 
     Args:
         model: A built Functional or Sequential `keras.Model`.
-        replace: `layer -> new layer`, called once per layer; `copy_layer` for a plain copy.
-        make_operation: `operation -> new operation` for what is no layer, such as `x + y`;
-            a plain copy by default.
+        replace: `layer -> new layer`, called once per layer; `copy_layer` for a plain copy. A list
+            of layers is a chain of them in the place of one; an empty one leaves the layer out.
+        make_operation: `operation -> new operation` for what is no layer, such as `x + y`, or a
+            list that starts with it; a plain copy by default.
         input_shape: `symbolic input -> shape with batch axis` for the inputs of the model and of
             models in it; the same as before by default.
 
     Returns:
-        The uncompiled new model and a dict `id(old layer) -> (old layer, new layer)`.
+        The uncompiled new model and a dict `id(old layer) -> (old layer, new layer or list)`.
     """
     pairs: dict[int, tuple] = {}
     others = (make_operation or _copy_operation, input_shape or (lambda tensor: tensor.shape))
     new = _rebuild(model, replace, pairs, *others)
     # Before those of the layers (`copy_state`): the flag of a model overwrites theirs.
     _copy_trainable(model, new, pairs)
-    return new, {key: pair for key, pair in pairs.items() if not _is_open(pair[0])}
+    return new, {key: pair for key, pair in pairs.items() if not is_open(pair[0])}
+
+
+class _Chain:
+    """Layers called one after another in the place of one; without any the input passes."""
+
+    def __init__(self, layers: list):
+        self.layers = layers
+
+    def __call__(self, *args, **kwargs):
+        if not self.layers:
+            return args[0] if args else next(iter(kwargs.values()))
+        outputs = self.layers[0](*args, **kwargs)
+        for layer in self.layers[1:]:
+            outputs = layer(outputs)
+        return outputs
 
 
 def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -84,7 +100,7 @@ def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, keras.layers.Lambda):
             return _copy_lambda(layer)
         return type(layer).from_config(layer.get_config())
-    except (TypeError, ValueError, NotImplementedError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, NotImplementedError) as error:
         raise ValueError(
             f"Layer {layer.name!r} ({type(layer).__name__}) cannot be copied from its "
             f"configuration: {error} Define `get_config` and register its classes with "
@@ -132,7 +148,8 @@ def copy_trainable_flags(source: keras.layers.Layer, target: keras.layers.Layer)
         after.trainable = before.trainable
 
 
-def _is_open(layer):
+def is_open(layer: keras.layers.Layer) -> bool:
+    """Whether a layer is a Functional or Sequential model, made of known calls."""
     return isinstance(layer, keras.Sequential) or is_functional(layer)
 
 
@@ -142,12 +159,19 @@ def _copy_operation(operation):
 
 def _rebuild(model, replace, pairs, make_operation, input_shape):
     others = (make_operation, input_shape)
+    operations: dict = {}
+
+    def called(layer):
+        new = substitute(layer)
+        return _Chain(new) if isinstance(new, list) else new
 
     def substitute(layer):
         if not isinstance(layer, keras.layers.Layer):  # an operation such as `x + y`
-            return make_operation(layer)
+            if id(layer) not in operations:
+                operations[id(layer)] = make_operation(layer)
+            return operations[id(layer)]
         if id(layer) not in pairs:
-            opened = isinstance(layer, keras.Model) and _is_open(layer)
+            opened = isinstance(layer, keras.Model) and is_open(layer)
             new = _rebuild(layer, replace, pairs, *others) if opened else replace(layer)
             pairs[id(layer)] = (layer, new)
         return pairs[id(layer)][1]
@@ -176,13 +200,15 @@ def _rebuild(model, replace, pairs, make_operation, input_shape):
             sparse=first.sparse,
             name=first.name,
         )
-        return kind([inputs, *(substitute(layer) for layer in model.layers)], name=model.name)
+        new = [substitute(layer) for layer in model.layers]
+        flat = [one for each in new for one in (each if isinstance(each, list) else [each])]
+        return kind([inputs, *flat], name=model.name)
     # A twin around the same layers is not compiled; cloning a compiled model would compile the
     # clone with copies of the losses and of the optimizer.
     kind = keras.Model if own else type(model)
     twin = kind(model.input, model.output, name=model.name)
     return keras.models.clone_model(
-        twin, input_tensors=_new_inputs(model, input_shape), clone_function=substitute
+        twin, input_tensors=_new_inputs(model, input_shape), clone_function=called
     )
 
 
@@ -198,5 +224,5 @@ def _new_inputs(model, input_shape):
 def _copy_trainable(model, new, pairs):
     new.trainable = model.trainable
     for layer in model.layers:
-        if isinstance(layer, keras.Model) and _is_open(layer):
+        if isinstance(layer, keras.Model) and is_open(layer):
             _copy_trainable(layer, pairs[id(layer)][1], pairs)

@@ -34,8 +34,12 @@ class WeightWrapper(keras.layers.Wrapper):
 
     def call_layer(self, inputs, training=None):
         """What the inner layer returns with the replaced values."""
-        replaced = self.replaced_values()
-        variables = self.layer.variables
+        return self.run_layer(self.replaced_values(), inputs, **self._arguments(training))
+
+    def run_layer(self, replaced: dict[int, Any], *args, **kwargs):
+        """`layer(*args, **kwargs)` with other values, by `id`, for some of its variables."""
+        # Those of the wrapper, too: inside the scope the others have the values of outside.
+        variables = self.variables
         values = [replaced.get(id(variable), variable.value) for variable in variables]
         # The inner layer is called as a whole and not with `stateless_call`, which would pass over
         # its casting, masking and activity regularizer and would evaluate the weight regularizers
@@ -43,7 +47,7 @@ class WeightWrapper(keras.layers.Wrapper):
         state = list(zip(variables, values, strict=True))
         with keras.StatelessScope(state, collect_losses=True) as scope:
             before = [scope.get_current_value(variable) for variable in variables]
-            outputs = self.layer(inputs, **self._arguments(training))
+            outputs = self.layer(*args, **kwargs)
             losses = take_losses(self.layer, scope)
             after = [scope.get_current_value(variable) for variable in variables]
         for variable, old, new in zip(variables, before, after, strict=True):

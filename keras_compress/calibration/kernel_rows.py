@@ -83,6 +83,15 @@ def kernel_of_matrix(layer: keras.layers.Layer, matrix: np.ndarray) -> np.ndarra
     return (np.moveaxis(matrix, 0, 1) if matrix.ndim == 3 else matrix).reshape(shape)
 
 
+def channel_axes(layer: keras.layers.Layer) -> tuple[int, ...]:
+    """Axes of the kernel that hold its outputs; the others are the rows, in their order."""
+    if isinstance(layer, layers.EinsumDense):
+        order, contracted = _einsum_order(layer)
+        return tuple(order[contracted:])
+    rank = len(layer.kernel.shape)
+    return (rank - 2, rank - 1) if isinstance(layer, _DEPTHWISE) else (rank - 1,)
+
+
 def rows_as_kernel(layer: keras.layers.Layer, rows: np.ndarray) -> np.ndarray:
     """One number a row, of shape `(rows,)` or `(groups, rows)`, at every weight of the row."""
     return kernel_of_matrix(

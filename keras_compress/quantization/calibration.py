@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_compress.quantization.quantizer import Quantizer
+from keras_compress.quantizers.quantizer import Quantizer
 
 _BATCH_SIZE = 32
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -10,10 +13,40 @@ from keras_compress._rebuild import (
     copy_layer,
     copy_state,
     graph_layers,
+    is_open,
     rebuild,
 )
+from keras_compress.quantization._subclassed import new_subclassed, same_places
+from keras_compress.quantization.fold_batch_norm import fill_plain_layer
+from keras_compress.quantization.folded_batch_norm import FoldedBatchNorm
+from keras_compress.quantization.quantize_activation import QuantizeActivation
+from keras_compress.quantization.supported import parts
 from keras_compress.quantization.wrapper import EXAMPLE, QuantizeAware
+from keras_compress.quantizers.quantizer import Quantizer
+from keras_reweight.core.held_layers import held_layers
+from keras_reweight.core.selection import all_layers
 from keras_reweight.core.validation import check_built, check_choice
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenMatrix:
+    """A weight of a frozen model: where it came from and how it is quantized."""
+
+    variable: keras.Variable
+    float_values: Any
+    quantizer: Quantizer
+    channel_axes: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenModel:
+    """What freezing finds out: the plain model, its quantized weights, and the quantizers of
+    activations, by plain layer of the input, and by name of the layer left out for the others."""
+
+    model: keras.Model
+    matrices: list[FrozenMatrix]
+    inputs: list[tuple[keras.layers.Layer, Quantizer]]
+    outputs: dict[str, Quantizer]
 
 
 def freeze(model: keras.Model, *, activations: str = "error") -> keras.Model:
@@ -22,8 +55,9 @@ def freeze(model: keras.Model, *, activations: str = "error") -> keras.Model:
     Use it after quantization-aware training. Each `QuantizeAware` layer is replaced by the layer
     it wraps, with every quantized matrix set to the values the training has computed with, bit for
     bit. The result has no layer of this package in it, so it loads without the package, and with
-    weight quantization only it computes what `model` computes. The weights are still stored as
-    floats; `save_packed` writes them with their few bits. The given model is left untouched.
+    weight quantization only it computes what `model` computes. `FoldedBatchNorm` layers become
+    plain layers with a bias, `QuantizeActivation` layers are left out. The weights are still stored
+    as floats; `save_packed` writes them with their few bits. The given model is left untouched.
 
     Plain Keras layers have no place for activation scales. A model with quantized activations is
     refused unless `activations="drop"` agrees to float activations, which changes its outputs.
@@ -42,8 +76,9 @@ def freeze(model: keras.Model, *, activations: str = "error") -> keras.Model:
 
     Raises:
         TypeError: If `model` is no `keras.Model`.
-        ValueError: If the model is not built, is subclassed, has no `QuantizeAware` layer, has
-            weights that are not finite, or quantizes activations and `activations` is `"error"`.
+        ValueError: If the model is not built, has no `QuantizeAware` layer, is subclassed and
+            makes such layers in its constructor, has weights that are not finite, or quantizes
+            activations and `activations` is `"error"`.
 
     Example:
 
@@ -65,51 +100,129 @@ def freeze(model: keras.Model, *, activations: str = "error") -> keras.Model:
     Cost:
         One copy of the model.
     """
-    result, _ = freeze_layers(model, activations, caller="freeze")
-    return result
+    return freeze_model(model, activations, caller="freeze").model
 
 
-def freeze_layers(
-    model: keras.Model, activations: str, *, caller: str
-) -> tuple[keras.Model, list[tuple[keras.layers.Layer, keras.layers.Layer]]]:
-    """What `freeze` returns, and its (`QuantizeAware` layer, plain layer) pairs."""
+def freeze_model(model: keras.Model, activations: str, *, caller: str) -> FrozenModel:
+    """What `freeze` returns, and how its weights are quantized."""
     check_built(model, caller)
-    check_rebuildable(model, caller, EXAMPLE)
     check_choice("activations", activations, ["error", "drop"])
-    wrappers = [layer for layer in graph_layers(model) if isinstance(layer, QuantizeAware)]
-    if not wrappers:
+    if is_open(model):
+        check_rebuildable(model, caller, EXAMPLE)
+        layers = graph_layers(model)
+    else:
+        layers = list({id(layer): layer for _, layer in held_layers(model)}.values())
+    wrappers = [layer for layer in layers if isinstance(layer, QuantizeAware)]
+    _check_freezable(model, layers, wrappers, activations, caller)
+    values = {id(layer): _computed_values(layer) for layer in wrappers}
+    if is_open(model):
+        result, pairs = _freeze_graph(model)
+    else:
+        result, pairs = _freeze_attributes(model, caller)
+    matrices, inputs = [], []
+    for wrapper in wrappers:
+        plain, before = pairs[id(wrapper)], wrapper.float_matrices()
+        if not isinstance(wrapper.layer, FoldedBatchNorm):
+            copy_state(wrapper.layer, plain)
+        else:
+            fill_plain_layer(wrapper.layer, plain)
+        for old, new in zip(parts(wrapper.layer), parts(plain), strict=True):
+            if old.name in wrapper.input_quantizers:
+                inputs.append((new.layer, wrapper.input_quantizers[old.name]))
+            for source, target in zip(old.matrices, new.matrices, strict=True):
+                name = source.name
+                if name in wrapper.weight_quantizers:
+                    target.variable.assign(values[id(wrapper)][name])
+                    quantizer = wrapper.weight_quantizers[name]
+                    matrices.append(
+                        FrozenMatrix(target.variable, before[name], quantizer, source.axis)
+                    )
+    outputs = {
+        layer.name: layer.activation_quantizer
+        for layer in layers
+        if isinstance(layer, QuantizeActivation) and layer.activation_quantizer is not None
+    }
+    return FrozenModel(result, matrices, inputs, outputs)
+
+
+def _check_freezable(model, layers, wrappers, activations, caller):
+    ours = (QuantizeAware, QuantizeActivation)
+    if not any(isinstance(layer, ours) for layer in layers):
         raise ValueError(
             f"{caller}: model {model.name!r} has no QuantizeAware layer. Make one with "
             "`quantize_aware(model)`; a plain model needs no freezing."
         )
-    quantized = [layer.name for layer in wrappers if layer.activation_quantizer is not None]
+    inside = [
+        inner.name
+        for layer in layers
+        if not isinstance(layer, QuantizeAware)
+        for inner in all_layers(layer)
+        if isinstance(inner, ours)
+    ]
+    if inside:
+        raise ValueError(
+            f"{caller}: layers {inside} are quantized inside of layers of other kinds, which make "
+            "them themselves. Take the quantization out of those, and use `quantize_aware`."
+        )
+    quantized = [layer.name for layer in wrappers if layer.input_quantizers]
+    quantized += [layer.name for layer in layers if isinstance(layer, QuantizeActivation)]
     if quantized and activations == "error":
         raise ValueError(
-            f"{caller}: layers {quantized} quantize their inputs, which plain Keras layers cannot. "
+            f"{caller}: layers {quantized} quantize activations, which plain Keras layers cannot. "
             "Pass `activations='drop'` to continue with float activations, or keep using the "
             "quantization-aware model."
         )
-    values = {id(layer): _frozen_values(layer) for layer in wrappers}
-    result, pairs = rebuild(
-        model, lambda layer: copy_layer(layer.layer if id(layer) in values else layer)
-    )
-    for key, (old, new) in pairs.items():
-        if key not in values:
+
+
+def _freeze_graph(model):
+    def plain(layer):
+        if isinstance(layer, QuantizeActivation):
+            return []
+        inner = layer.layer if isinstance(layer, QuantizeAware) else layer
+        return inner.plain_layer() if isinstance(inner, FoldedBatchNorm) else copy_layer(inner)
+
+    result, pairs = rebuild(model, plain)
+    for old, new in pairs.values():
+        if isinstance(old, FoldedBatchNorm):
+            fill_plain_layer(old, new)
+        elif not isinstance(old, (QuantizeAware, QuantizeActivation)):
             copy_state(old, new)
-            continue
-        copy_state(old.layer, new)
-        for variable in new.weights:
-            if variable.name in values[key]:
-                variable.assign(values[key][variable.name])
-    return result, [pairs[id(layer)] for layer in wrappers]
+    return result, {key: new for key, (_, new) in pairs.items()}
 
 
-def _frozen_values(wrapper):
+def _freeze_attributes(model, caller):
+    result = new_subclassed(model, caller)
+    made = [layer.name for layer in all_layers(result) if isinstance(layer, QuantizeAware)]
+    if made:
+        raise ValueError(
+            f"{caller}: the constructor of {type(model).__name__} makes the QuantizeAware layers "
+            f"{made}, so there is no plain model of this class. Make one without them and copy "
+            "`computed_matrices()` of each into it."
+        )
+    pairs = {}
+    for old, new in same_places(model, result):
+        pairs[id(old)] = new
+        if not isinstance(old, QuantizeAware):
+            copy_state(old, new)
+    for before, after in zip(_own_variables(model), _own_variables(result), strict=True):
+        after.assign(keras.ops.convert_to_numpy(before.value))
+    result.trainable = model.trainable
+    for old, new in same_places(model, result):
+        new.trainable = old.trainable
+    return result, pairs
+
+
+def _own_variables(model):
+    """Variables that no layer of a subclassed model holds."""
+    held = {id(variable) for _, layer in held_layers(model) for variable in layer.variables}
+    return [variable for variable in model.variables if id(variable) not in held]
+
+
+def _computed_values(wrapper):
     """Name -> values on the grid of the quantized matrices of `wrapper`, as NumPy arrays."""
     values = {}
-    for name, (variable, quantizer) in wrapper.quantized_matrices().items():
-        rounded = keras.ops.convert_to_numpy(quantizer(variable.value))
-        if not np.all(np.isfinite(rounded.astype("float32"))):
+    for name, rounded in wrapper.computed_matrices().items():
+        values[name] = keras.ops.convert_to_numpy(rounded)
+        if not np.all(np.isfinite(values[name].astype("float32"))):
             raise ValueError(f"Layer {wrapper.name!r}: {name} has values that are not finite.")
-        values[name] = rounded
     return values

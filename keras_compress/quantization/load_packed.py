@@ -2,39 +2,58 @@
 
 from __future__ import annotations
 
-import numbers
+import functools
 import os
 from typing import Any
 
 import keras
-import numpy as np
 
-from keras_compress.quantization.bit_packing import packed_length, unpack_codes
-from keras_compress.quantization.packed_format import KIND, VERSION
-from keras_reweight.core.model_file import is_count, load_model_file, num_values, read_plain
+from keras_compress.grids.quantized_matrix import QuantizedMatrix
+from keras_compress.quantization.packed_format import (
+    KIND,
+    VERSIONS,
+    unpack_affine,
+    unpack_matrix,
+)
+from keras_compress.quantization.quantized_model import ActivationRange, QuantizedModel
+from keras_reweight.core.model_file import Codecs, ModelFile, check_custom_objects, read_plain
+from keras_reweight.core.selection import layers_by_path
+from keras_reweight.core.validation import check_built, check_choice
 
 
 def load_packed(
-    path: str | os.PathLike, *, custom_objects: dict[str, Any] | None = None
-) -> keras.Model:
-    """Load the plain Keras model of a file written by `save_packed`.
+    path: str | os.PathLike,
+    *,
+    as_: str = "float",
+    model: keras.Model | None = None,
+    custom_objects: dict[str, Any] | None = None,
+) -> keras.Model | QuantizedModel:
+    """Load the model of a file written by `save_packed`.
 
     Use it to deploy: the result consists of plain Keras layers with float weights, bit for bit
-    those of `freeze`. The configuration is read in Keras' safe mode, so a file cannot bring code
-    along; every field is checked before a model is made.
+    those of `freeze`. With `as_="quantized"` the codes, scales and ranges of activations come
+    along, for `kc.export` in another process or on another backend. No calibration data are needed.
+    The configuration is read in Keras' safe mode, so a file cannot bring code along; every field
+    is checked before a model is made.
 
     Args:
         path: File to read.
+        as_: `"float"` for a plain model, whose activations are not quantized, `"quantized"` for a
+            `QuantizedModel`. Defaults to `"float"`.
+        model: A built `keras.Model` to fill, of weights with the same shapes and dtypes in the same
+            order; for files without architecture. Defaults to `None`: a new model from the
+            configuration in the file.
         custom_objects: Dict from names to custom classes or functions of the model that are not
             registered with Keras. Defaults to `None`.
 
     Returns:
-        A `keras.Model`, not compiled.
+        A `keras.Model`, not compiled, or a `QuantizedModel` of one.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        TypeError: If `custom_objects` is no dict.
-        ValueError: If the file is damaged, of another kind or version, or inconsistent.
+        TypeError: If `custom_objects` is no dict or `model` no `keras.Model`.
+        ValueError: If the file is damaged, of another kind or version, or inconsistent, or does not
+            fit `model`.
 
     Example:
 
@@ -48,39 +67,53 @@ def load_packed(
     path = os.path.join(tempfile.mkdtemp(), "model.safetensors")
     kc.quantization.save_packed(kc.quantize_aware(model, weights=2), path)
     plain = kc.quantization.load_packed(path)
+    stored = kc.quantization.load_packed(path, as_="quantized")
+    assert [matrix.bits for matrix in stored.matrices.values()] == [2]
     ```
 
     Reference:
         None; container format safetensors.
     """
-    codecs = {"raw": read_plain, "affine": _read_affine}
-    return load_model_file(path, codecs, kind=KIND, version=VERSION, custom_objects=custom_objects)
+    check_choice("as_", as_, ["float", "quantized"])
+    check_custom_objects(custom_objects)
+    if model is not None:
+        check_built(model, "load_packed")
+    matrices: dict[int, QuantizedMatrix] = {}
+    codecs: Codecs = {
+        "raw": read_plain,
+        "affine": functools.partial(_read, unpack_affine, matrices),
+        "matrix": functools.partial(_read, unpack_matrix, matrices),
+    }
+    file = ModelFile(path, codecs, kind=KIND, versions=VERSIONS)
+    with file.naming_errors():
+        ranges = _read_ranges(file.header.get("ranges", {}))
+        if model is None:
+            model = file.new_model(custom_objects)
+        unknown = sorted(set(ranges) - {"", *layers_by_path(model)})
+        if unknown:
+            raise ValueError(f"`ranges` are given for layers {unknown}, which the model lacks.")
+        file.fill(model.weights)
+    if as_ == "float":
+        return model
+    weights = model.weights
+    by_path = {weights[index].path: matrix for index, matrix in matrices.items()}
+    return QuantizedModel(model, by_path, ranges)
 
 
-def _read_affine(record, arrays):
-    bits, zero_point = record.get("bits"), record.get("zero_point")
-    if not is_count(bits) or not 2 <= bits <= 8:
-        raise ValueError(f"bits must be an integer from 2 to 8, got {bits!r}.")
-    if not isinstance(zero_point, numbers.Real) or not 0 <= zero_point <= 2**bits:
-        raise ValueError(f"zero point {zero_point!r} is outside the codes.")
-    packed, scale = arrays.take("codes"), arrays.take("scale")
-    shape, count = record["shape"], num_values(record)
-    if packed.dtype != np.uint8 or packed.shape != (packed_length(count, bits),):
-        raise ValueError(
-            f"{packed.dtype} codes of shape {packed.shape} do not hold {count} values of {bits} "
-            "bits."
-        )
-    fits = not scale.shape or (
-        len(scale.shape) == len(shape)
-        and all(one in (1, size) for one, size in zip(scale.shape, shape, strict=True))
-    )
-    if scale.dtype not in (np.float32, np.float64) or not fits or not np.all(np.isfinite(scale)):
-        raise ValueError(
-            f"scale ({scale.dtype}, shape {scale.shape}) does not fit {shape} or is not finite."
-        )
+def _read(unpack, matrices, record, arrays):
+    matrix = unpack(record, arrays)
+    matrices[arrays.index] = matrix
+    # Decoded only now: the values of all matrices at once take as much memory as the float model.
+    return lambda variable: variable.assign(matrix.values())
 
-    def write(variable):
-        codes = unpack_codes(packed, bits, count).reshape(shape).astype(scale.dtype)
-        variable.assign((codes - scale.dtype.type(zero_point)) * scale)
 
-    return write
+def _read_ranges(records):
+    if not isinstance(records, dict):
+        raise ValueError(f"`ranges` {records!r} are no dict.")
+    ranges = {}
+    for path, fields in records.items():
+        try:
+            ranges[path] = ActivationRange(**fields)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"`ranges` of layer {path!r}: {error}") from error
+    return ranges

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import keras
 
-from keras_compress.quantization.size import layer_bytes, packed_size, wrapped_layers
+from keras_compress._rebuild import is_open
+from keras_compress.quantization.quantize_activation import QuantizeActivation
+from keras_compress.quantization.size import (
+    layer_bytes,
+    output_bytes,
+    output_layers,
+    packed_size,
+    wrapped_layers,
+)
 from keras_compress.quantization.summary import QuantizationSummary, QuantizedLayer
-from keras_compress.quantization.supported import refusal
+from keras_compress.quantization.supported import parts, refusal
 from keras_compress.quantization.wrapper import QuantizeAware
 from keras_reweight.core.selection import all_layers, layers_by_path
 from keras_reweight.core.validation import check_built
+
+_NOT_SELECTED = "left float: not selected"
 
 
 def quantization_summary(model: keras.Model) -> QuantizationSummary:
@@ -46,7 +56,6 @@ def quantization_summary(model: keras.Model) -> QuantizationSummary:
     for path, wrapper in wrapped_layers(model).items():
         as_floats, packed = layer_bytes(wrapper)
         saved += as_floats - packed
-        quantizer = wrapper.activation_quantizer
         rows.append(
             QuantizedLayer(
                 path=path,
@@ -54,26 +63,59 @@ def quantization_summary(model: keras.Model) -> QuantizationSummary:
                 weight_bits={
                     name: one.bits for name, (_, one) in wrapper.quantized_matrices().items()
                 },
-                activation_bits=None if quantizer is None else quantizer.bits,
+                activation_bits=_activation_bits(wrapper),
                 float_bytes=as_floats,
                 packed_bytes=packed,
             )
         )
+    for path, layer in output_layers(model).items():
+        if layer.activation_quantizer is not None:
+            size = output_bytes(layer)
+            saved -= size
+            bits = layer.activation_quantizer.bits
+            rows.append(QuantizedLayer(path, type(layer).__name__, {}, bits, 0, size))
     total = packed_size(model)
     return QuantizationSummary(rows, _skipped(model), total + saved, total)
 
 
+def _activation_bits(wrapper):
+    bits = {name: one.bits for name, one in wrapper.input_quantizers.items()}
+    if len(set(bits.values())) <= 1:
+        return next(iter(bits.values()), None)
+    return bits
+
+
 def _skipped(model):
-    """Path -> reason for the layers outside of quantized ones; nested models are opened."""
-    reasons = {}
-    around = ()
+    """Path -> reason for what is not quantized; nested models are opened."""
+    reasons: dict[str, str] = {}
+    around: tuple[str, ...] = ()
     for path, layer in layers_by_path(model).items():
-        if path.startswith(around) or isinstance(layer, (keras.Model, keras.layers.InputLayer)):
+        opened = isinstance(layer, keras.Model) and is_open(layer)
+        if path.startswith(around) or opened or isinstance(layer, keras.layers.InputLayer):
             continue
-        if any(isinstance(inner, QuantizeAware) for inner in all_layers(layer)):
+        if isinstance(layer, QuantizeAware):
+            reasons |= _skipped_inside(path, layer)
+        elif any(isinstance(inner, QuantizeAware) for inner in all_layers(layer)):
             continue
         # What is inside of a layer goes with the layer.
         around = (*around, path + "/")
-        if not isinstance(layer, QuantizeAware):
-            reasons[path] = refusal(layer) or "left float: not selected"
+        if not isinstance(layer, (QuantizeAware, QuantizeActivation)):
+            reasons[path] = refusal(layer) or _NOT_SELECTED
+    return reasons
+
+
+def _skipped_inside(path, wrapper):
+    """What a quantized layer computes with floats."""
+    found = parts(wrapper.layer)
+    reasons = {
+        f"{path}/{matrix.name}": _NOT_SELECTED
+        for part in found
+        for matrix in part.matrices
+        if matrix.name not in wrapper.weight_quantizers
+    }
+    taken = {id(variable) for part in found for variable in part.layer.weights}
+    for inner_path, inner in layers_by_path(wrapper.layer).items():
+        own = {id(one) for one in inner.weights if len(one.shape) >= 2} - taken
+        if not all_layers(inner) and own and (reason := refusal(inner)):
+            reasons[f"{path}/{inner_path}"] = reason
     return reasons

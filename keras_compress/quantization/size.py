@@ -7,31 +7,35 @@ import re
 
 import keras
 
-from keras_compress.quantization.bit_packing import packed_length
-from keras_compress.quantization.quantizer import Quantizer
+from keras_compress.grids.quantized_matrix import QuantizedMatrix
+from keras_compress.quantization.folded_batch_norm import FoldedBatchNorm
+from keras_compress.quantization.quantize_activation import QuantizeActivation
+from keras_compress.quantization.quantized_model import QuantizedModel
+from keras_compress.quantization.supported import matrices
 from keras_compress.quantization.wrapper import QuantizeAware
+from keras_compress.quantizers.quantizer import Quantizer
 from keras_reweight.core.selection import layers_by_path
 from keras_reweight.core.validation import check_built
 
 
-def packed_size(model: keras.Model) -> int:
+def packed_size(model: keras.Model | QuantizedModel) -> int:
     """Bytes of the weights of a model, quantized matrices at their few bits.
 
     Use it to compare models before writing a file. It counts, for each matrix with a quantizer,
-    `ceil(values * bits / 8)` bytes for the codes and 4 for each scale; 4 for the scale of each
-    quantized activation; and every other weight (biases, normalization, layers left float) at
-    the width of its own dtype, 4 bytes for float32. It leaves out the architecture, file headers
-    and the optimizer, and float master weights, which only training needs. The size of a plain
-    model is that of its float weights.
+    `ceil(values * bits / 8)` bytes for the codes and 4 for each scale (and a code for each zero
+    point where they differ); 4 for the scale of each quantized activation; and every other weight
+    (biases, normalization, layers left float) at the width of its own dtype, 4 bytes for float32.
+    It leaves out the architecture, file headers and the optimizer, and float master weights, which
+    only training needs. The size of a plain model is that of its float weights.
 
     Args:
-        model: Built `keras.Model`, quantization-aware or plain.
+        model: Built `keras.Model`, quantization-aware or plain, or a `QuantizedModel`.
 
     Returns:
         Integer, bytes.
 
     Raises:
-        TypeError: If `model` is no `keras.Model`.
+        TypeError: If `model` is neither a `keras.Model` nor a `QuantizedModel`.
         ValueError: If `model` is not built.
 
     Example:
@@ -49,11 +53,16 @@ def packed_size(model: keras.Model) -> int:
     Reference:
         None; arithmetic.
     """
+    if isinstance(model, QuantizedModel):
+        return model.num_bytes + 4 * len(model.ranges)
     check_built(model, "packed_size")
     wrappers = wrapped_layers(model).values()
-    counted = {id(variable) for wrapper in wrappers for variable in wrapper.weights}
+    outputs = output_layers(model).values()
+    ours: list[keras.layers.Layer] = [*wrappers, *outputs]
+    counted = {id(variable) for layer in ours for variable in layer.weights}
     rest = [variable for variable in model.weights if id(variable) not in counted]
-    return sum(layer_bytes(wrapper)[1] for wrapper in wrappers) + sum(map(variable_bytes, rest))
+    packed = sum(layer_bytes(wrapper)[1] for wrapper in wrappers) + sum(map(output_bytes, outputs))
+    return packed + sum(map(variable_bytes, rest))
 
 
 def wrapped_layers(model: keras.Model) -> dict[str, QuantizeAware]:
@@ -65,19 +74,48 @@ def wrapped_layers(model: keras.Model) -> dict[str, QuantizeAware]:
     }
 
 
+def output_layers(model: keras.Model) -> dict[str, QuantizeActivation]:
+    """The `QuantizeActivation` layers of `model` at any depth, by their paths."""
+    return {
+        path: layer
+        for path, layer in layers_by_path(model).items()
+        if isinstance(layer, QuantizeActivation)
+    }
+
+
 def layer_bytes(wrapper: QuantizeAware) -> tuple[int, int]:
     """Bytes of the weights of the inner layer as floats, and packed with their scales."""
-    matrices = {id(variable): q for variable, q in wrapper.quantized_matrices().values()}
-    as_floats = packed = 0
-    for variable in wrapper.layer.weights:
-        size = variable_bytes(variable)
-        as_floats += size
-        if id(variable) in matrices:
-            size = _matrix_bytes(variable, matrices[id(variable)])
-        packed += size
-    if wrapper.activation_quantizer is not None:
-        packed += 4 * math.prod(wrapper.activation_quantizer.granularity.scale_shape)
-    return as_floats, packed
+    stored = stored_matrices(wrapper)
+    layer = wrapper.layer
+    as_floats = sum(map(variable_bytes, layer.weights))
+    left = layer.weights
+    packed = sum(matrix.num_bytes for matrix in stored.values())
+    if isinstance(layer, FoldedBatchNorm):
+        # The normalization ends up in the kernel and in a bias of its size.
+        left = layer.layer.weights
+        if not layer.layer.use_bias:
+            packed += variable_bytes(layer.batch_norm.moving_mean)
+    packed += sum(variable_bytes(variable) for variable in left if id(variable) not in stored)
+    return as_floats, packed + sum(map(_scale_bytes, wrapper.input_quantizers.values()))
+
+
+def stored_matrices(wrapper: QuantizeAware) -> dict[int, QuantizedMatrix]:
+    """The stored forms of the quantized matrices, by the `id` of their variables."""
+    axes = {matrix.name: matrix.axis for matrix in matrices(wrapper.layer)}
+    values = wrapper.float_matrices()
+    return {
+        id(variable): quantizer.stored(values[name], axes[name])
+        for name, (variable, quantizer) in wrapper.quantized_matrices().items()
+    }
+
+
+def output_bytes(layer: QuantizeActivation) -> int:
+    """Bytes of the scale of a quantized activation."""
+    return 0 if layer.activation_quantizer is None else _scale_bytes(layer.activation_quantizer)
+
+
+def _scale_bytes(quantizer: Quantizer) -> int:
+    return 4 * math.prod(quantizer.granularity.scale_shape)
 
 
 def variable_bytes(variable: keras.Variable) -> int:
@@ -85,8 +123,3 @@ def variable_bytes(variable: keras.Variable) -> int:
     digits = re.search(r"\d+", keras.backend.standardize_dtype(variable.dtype))
     bits = int(digits.group()) if digits else 8
     return math.prod(variable.shape) * bits // 8
-
-
-def _matrix_bytes(variable: keras.Variable, quantizer: Quantizer) -> int:
-    codes = packed_length(math.prod(variable.shape), quantizer.bits)
-    return codes + 4 * math.prod(quantizer.granularity.scale_shape)

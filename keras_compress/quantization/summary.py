@@ -12,7 +12,7 @@ class QuantizedLayer:
     path: str
     kind: str
     weight_bits: dict[str, int]
-    activation_bits: int | None
+    activation_bits: int | dict[str, int] | None
     float_bytes: int
     packed_bytes: int
 
@@ -26,8 +26,10 @@ class QuantizationSummary:
 
     Args:
         layers: List of rows, one per quantized layer, with `path`, `kind`, `weight_bits` (matrix
-            name to bits), `activation_bits` (or `None`), `float_bytes` and `packed_bytes`.
-        skipped: Dict from the paths of the other layers to the reasons.
+            name to bits), `activation_bits` (or `None`; a dict by inner layer where they differ),
+            `float_bytes` and `packed_bytes`. `QuantizeActivation` layers have no weights.
+        skipped: Dict from the paths of the other layers, and of what was left float inside of
+            quantized ones, to the reasons.
         float_bytes: Integer, bytes of all weights as they are in training, scales left out.
         packed_bytes: Integer, bytes of all weights with packed codes, see `packed_size`.
 
@@ -61,7 +63,7 @@ class QuantizationSummary:
         rows = [("layer", "type", "weights", "input", "float bytes", "packed bytes")]
         for row in self.layers:
             bits = ", ".join(f"{name} int{bits}" for name, bits in row.weight_bits.items())
-            inputs = f"int{row.activation_bits}" if row.activation_bits else "float"
+            inputs = _bits(row.activation_bits)
             sizes = (str(row.float_bytes), str(row.packed_bytes))
             rows.append((row.path, row.kind, bits or "float", inputs, *sizes))
         rows.append(("total", "", "", "", str(self.float_bytes), str(self.packed_bytes)))
@@ -69,3 +71,9 @@ class QuantizationSummary:
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         lines += [f"not quantized: {name}: {reason}" for name, reason in self.skipped.items()]
         return "\n".join(lines)
+
+
+def _bits(found):
+    if isinstance(found, dict):
+        return ", ".join(f"{name} int{bits}" for name, bits in found.items())
+    return f"int{found}" if found else "float"

@@ -35,22 +35,29 @@ def order_of_calls(model: keras.Model, layers: Sequence[keras.layers.Layer], x: 
     return order
 
 
+def rows_of_call(
+    layer: keras.layers.Layer, inputs: Any, mask: Any
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Float64 rows `(positions ..., groups, rows)` of one call, and the positions that count.
+
+    These are a boolean array of shape `(positions ...)`, or `None` for all.
+    """
+    rows = ops.convert_to_numpy(ops.cast(input_rows(layer, inputs), "float32")).astype("float64")
+    rows = rows if num_groups(layer) > 1 else rows[..., None, :]
+    if mask is None:
+        return rows, None
+    valid = ops.convert_to_numpy(ops.cast(row_mask(layer, mask), "bool"))
+    valid = valid.reshape(*valid.shape, *[1] * (rows.ndim - 2 - valid.ndim))
+    return rows, np.broadcast_to(valid, rows.shape[:-2])
+
+
 def rows_of_batch(model: keras.Model, layer: keras.layers.Layer, x: Any) -> np.ndarray:
     """Float64 rows `(n, groups, rows)` that the kernel meets in a batch, masked ones left out."""
     found: list[np.ndarray] = []
 
     def observe(number, inputs, mask):
-        rows = ops.convert_to_numpy(ops.cast(input_rows(layer, inputs), "float32"))
-        rows = rows.astype("float64")
-        groups = num_groups(layer)
-        rows = rows if groups > 1 else rows[..., None, :]
-        if mask is None:
-            found.append(rows.reshape(-1, *rows.shape[-2:]))
-            return
-        valid = ops.convert_to_numpy(ops.cast(row_mask(layer, mask), "bool"))
-        missing = rows.ndim - 2 - valid.ndim
-        valid = valid.reshape(*valid.shape, *[1] * missing)
-        found.append(rows[np.broadcast_to(valid, rows.shape[:-2])])
+        rows, valid = rows_of_call(layer, inputs, mask)
+        found.append(rows.reshape(-1, *rows.shape[-2:]) if valid is None else rows[valid])
 
     with observed_inputs(model, [layer], observe):
         predictions_of(model, as_model_inputs(model, x))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -40,6 +41,11 @@ def predictions_of(model: keras.Model, x: Any) -> Any:
     """What the model predicts in inference mode, the losses of its layers left as they are."""
     with keep_losses(model):
         return model(x, training=False)
+
+
+def without_gradients() -> contextlib.AbstractContextManager:
+    """Inside, eager computations are not recorded for gradients that nobody will ask for."""
+    return active_backend().no_recording()
 
 
 def as_model_inputs(model: keras.Model, structure: Any) -> Any:

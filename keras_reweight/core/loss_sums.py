@@ -12,6 +12,7 @@ from keras import ops, tree
 
 from keras_reweight.core.aux_targets import split_targets
 from keras_reweight.core.batches import batch_length, iterate_batches
+from keras_reweight.core.forward import make_forward
 from keras_reweight.core.gradients._arguments import check_arguments
 from keras_reweight.core.gradients._cache import cached
 from keras_reweight.core.gradients._objective import Objective
@@ -83,6 +84,14 @@ class LossSums:
     def count(self, data: Any) -> int:
         """Number of samples."""
         return sum(batch_length((x, y)) for x, y, _ in iterate_batches(data, self.batch_size))
+
+    def value(self, data: Any) -> float:
+        """The summed loss."""
+        function = self._built(
+            "value", lambda fn: make_forward(fn, [*self.variables, *self.others])
+        )
+        batches = self.batches(data, self.batch_size)
+        return sum(float(ops.convert_to_numpy(function(*batch))) for batch in batches)
 
     def gradient(self, data: Any) -> np.ndarray:
         """Gradient of the summed loss, float64 of shape `(size,)`."""

@@ -6,9 +6,14 @@ and which arrays belong to it. Nothing is written into a model before all of the
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
 import math
 import os
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -23,7 +28,11 @@ from keras_reweight.core.variable_bits import (
     values_dtype,
 )
 
+#: What the text of a compressed header may grow to; configurations take some kilobytes a layer.
+MAX_HEADER_BYTES = 2**28
+
 Write = Callable[[keras.Variable], None]
+Codecs = Mapping[str, Callable[[dict[str, Any], "WeightArrays"], Write]]
 
 
 class WeightArrays:
@@ -76,9 +85,16 @@ def check_array(array: np.ndarray, dtype: str, shape: tuple[int, ...], part: str
         )
 
 
-def describe_model(model: keras.Model) -> dict[str, Any]:
+def describe_model(model: keras.Model, caller: str) -> dict[str, Any]:
     """Configuration of a model, without what `compile` was given."""
-    return _without_compilation(keras.saving.serialize_keras_object(model))
+    try:
+        return _without_compilation(keras.saving.serialize_keras_object(model))
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{caller}: model {model.name!r} ({type(model).__name__}) cannot be described by "
+            "its configuration. Define `get_config`, or pass `architecture=False` and load the "
+            "weights into a model made by code."
+        ) from error
 
 
 def save_model_file(
@@ -89,58 +105,118 @@ def save_model_file(
     *,
     kind: str,
     version: int,
+    extra: Mapping[str, Any] | None = None,
+    compress: bool = False,
 ) -> None:
-    """Write `describe_model`, records and arrays, these named `"{index of the record}.{part}"`."""
-    header = {"version": version, "model": description, "weights": records}
-    save_arrays(path, arrays, kind=kind, header=header)
+    """Write `describe_model`, records and arrays, these named `"{index of the record}.{part}"`.
+
+    `extra` are more entries of the header; `compress` is for files in which a configuration of some
+    kilobytes a layer would count.
+    """
+    header = {**(extra or {}), "model": description, "weights": records}
+    if compress:
+        text = json.dumps(header, sort_keys=True).encode()
+        header = {"zlib": base64.b64encode(zlib.compress(text, 9)).decode()}
+    save_arrays(path, arrays, kind=kind, header={**header, "version": version})
 
 
-def load_model_file(
-    path: str | os.PathLike,
-    codecs: Mapping[str, Callable[[dict[str, Any], WeightArrays], Write]],
-    *,
-    kind: str,
-    version: int,
-    model: keras.Model | None = None,
-    custom_objects: Mapping[str, Any] | None = None,
-) -> keras.Model:
-    """Read what `save_model_file` wrote, into `model` or into a new one.
+def expanded_header(header: dict[str, Any]) -> dict[str, Any]:
+    """The header of a file as `save_model_file` got it, compressed or not."""
+    if "zlib" not in header:
+        return header
+    try:
+        expand = zlib.decompressobj()
+        text = expand.decompress(base64.b64decode(header["zlib"], validate=True), MAX_HEADER_BYTES)
+        content = json.loads(text) if expand.eof else None
+    except (binascii.Error, RecursionError, TypeError, ValueError, zlib.error) as error:
+        raise ValueError(f"its compressed header cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError("its compressed header holds no JSON object, or is too long.")
+    kept = {key: value for key, value in header.items() if key != "zlib"}
+    return {**content, **kept}
+
+
+class ModelFile:
+    """The contents of a file, every record checked against its arrays; nothing is written yet.
 
     Args:
         path: File to read.
         codecs: Name to a function that checks a record and its arrays, without allocating what
             the record promises, and returns the function that writes the variable.
         kind: What the file must be, as in `save_model_file`.
-        version: The only version that is read.
-        model: Model to fill; `None` makes the one the file describes.
-        custom_objects: Names to classes and functions that are not registered with Keras.
+        versions: The versions that are read.
 
     Every defect is a `ValueError` that names the file.
     """
+
+    def __init__(
+        self, path: str | os.PathLike, codecs: Codecs, *, kind: str, versions: tuple[int, ...]
+    ):
+        self.path = path
+        arrays, header = load_arrays(path, kind=kind)
+        with self.naming_errors():
+            self.header = expanded_header(header)
+            version = self.header.get("version")
+            if isinstance(version, bool) or version not in versions:
+                raise ValueError(f"version {version!r} is unknown, this is {max(versions)}.")
+            records = self.header.get("weights")
+            if not isinstance(records, list) or not all(isinstance(one, dict) for one in records):
+                raise ValueError("`weights` is not a list of records.")
+            self.records: list[dict[str, Any]] = records
+            left = set(arrays)
+            self.writers = [
+                _check_record(codecs, record, WeightArrays(index, arrays, left))
+                for index, record in enumerate(records)
+            ]
+            if left:
+                raise ValueError(f"arrays {sorted(left)} belong to no weight.")
+
+    @contextmanager
+    def naming_errors(self) -> Iterator[None]:
+        """Add the name of the file to a `ValueError`."""
+        try:
+            yield
+        except ValueError as error:
+            raise ValueError(f"{str(self.path)!r} cannot be loaded: {error}") from error
+
+    def new_model(self, custom_objects: Mapping[str, Any] | None = None) -> keras.Model:
+        """The model the file describes, not yet filled."""
+        return _new_model(self.header.get("model"), custom_objects)
+
+    def fill(self, variables: list[keras.Variable]) -> None:
+        """Write the weights into variables that have the shapes and dtypes of the records."""
+        _check_weights(variables, self.records)
+        for variable, write in zip(variables, self.writers, strict=True):
+            write(variable)
+
+
+def load_model_file(
+    path: str | os.PathLike,
+    codecs: Codecs,
+    *,
+    kind: str,
+    version: int,
+    model: keras.Model | None = None,
+    custom_objects: Mapping[str, Any] | None = None,
+) -> keras.Model:
+    """Read what `save_model_file` wrote, into `model` or, for `None`, into a new one.
+
+    The other arguments are those of `ModelFile`; `custom_objects` are names to classes and
+    functions that are not registered with Keras.
+    """
+    check_custom_objects(custom_objects)
+    file = ModelFile(path, codecs, kind=kind, versions=(version,))
+    with file.naming_errors():
+        if model is None:
+            model = file.new_model(custom_objects)
+        file.fill(model.weights)
+    return model
+
+
+def check_custom_objects(custom_objects: Any) -> None:
+    """Raise unless a `custom_objects` argument is a dict or `None`."""
     if not (custom_objects is None or isinstance(custom_objects, Mapping)):
         raise TypeError(f"`custom_objects` must be a dict or None, got {custom_objects!r}.")
-    arrays, header = load_arrays(path, kind=kind)
-    try:
-        if header.get("version") != version:
-            raise ValueError(f"version {header.get('version')!r} is unknown, this is {version}.")
-        records = header.get("weights")
-        if not isinstance(records, list) or not all(isinstance(one, dict) for one in records):
-            raise ValueError("`weights` is not a list of records.")
-        left = set(arrays)
-        writers = [
-            _check_record(codecs, record, WeightArrays(index, arrays, left))
-            for index, record in enumerate(records)
-        ]
-        if left:
-            raise ValueError(f"arrays {sorted(left)} belong to no weight.")
-        if model is None:
-            model = _new_model(header.get("model"), custom_objects)
-        _check_weights(model, records)
-    except ValueError as error:
-        raise ValueError(f"{str(path)!r} cannot be loaded: {error}") from error
-    for variable, write in zip(model.weights, writers, strict=True):
-        write(variable)
-    return model
 
 
 def is_count(value: Any) -> bool:
@@ -183,10 +259,10 @@ def _new_model(description, custom_objects):
     return model
 
 
-def _check_weights(model, records):
-    if len(model.weights) != len(records):
-        raise ValueError(f"{len(records)} weights for a model that has {len(model.weights)}.")
-    for variable, record in zip(model.weights, records, strict=True):
+def _check_weights(variables, records):
+    if len(variables) != len(records):
+        raise ValueError(f"{len(records)} weights for a model that has {len(variables)}.")
+    for variable, record in zip(variables, records, strict=True):
         found = (tuple(record["shape"]), record["dtype"])
         wanted = (tuple(variable.shape), values_dtype(variable))
         if found != wanted:

@@ -4,7 +4,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_reweight.core.forward import as_model_inputs, make_forward, predictions_of
+from keras_reweight.core.forward import (
+    as_model_inputs,
+    make_forward,
+    predictions_of,
+    without_gradients,
+)
 from keras_reweight.core.testing import tasks
 
 
@@ -45,3 +50,11 @@ def test_inputs_have_the_precision_of_the_model():
     model = tasks.functional()
     inputs = as_model_inputs(model, {"a": np.zeros((2, 3)), "b": np.zeros(2, "int64"), "c": None})
     assert inputs["a"].dtype == "float32" and inputs["b"].dtype == "int64" and inputs["c"] is None
+
+
+def test_nothing_is_recorded_without_gradients():
+    model, x = build(), tasks.features()
+    with without_gradients():
+        outputs = predictions_of(model, as_model_inputs(model, x))
+    assert not getattr(outputs, "requires_grad", False)
+    assert getattr(predictions_of(model, x), "requires_grad", True)

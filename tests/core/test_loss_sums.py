@@ -62,3 +62,10 @@ def test_data_without_samples_are_refused():
     given = REFERENCES["dense"]()
     with pytest.raises(ValueError, match="no samples"):
         LossSums(given.model, [], loss=given.loss)
+
+
+def test_value_is_what_the_gradient_belongs_to(given):
+    weight = WEIGHTS[: len(given.x)]
+    sums, data = sums_of(given, weight)
+    expected = float(weight @ given.flat_losses(given.flat_weights()))
+    np.testing.assert_allclose(sums.value(data), expected, rtol=1e-5)

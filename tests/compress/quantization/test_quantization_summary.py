@@ -29,14 +29,14 @@ def test_rows_reasons_and_table(tmp_path):
     assert (row.weight_bits, row.activation_bits) == ({"kernel": 3}, 8)
     assert (row.float_bytes, row.packed_bytes) == (4 * 42, 14 + 4 * 6 + 4 * 6 + 4)
     assert summary.skipped == {
-        "embedding": "Embedding is not supported",
+        "embedding": "left float: not selected",
         "pool": "GlobalAveragePooling1D has no weight matrix",
         "middle": "left float: not selected",
     }
     lines = str(summary).splitlines()
     assert lines[1].split() == ["nested/deep", "Dense", "kernel", "int3", "int8", "168", "66"]
     assert lines[2].startswith("total")
-    assert "not quantized: embedding: Embedding is not supported" in lines
+    assert "not quantized: embedding: left float: not selected" in lines
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert kc.quantization.quantization_summary(loaded) == summary
@@ -44,10 +44,22 @@ def test_rows_reasons_and_table(tmp_path):
 
 def test_containers_are_one_entry():
     inputs = keras.Input((3, 6))
-    attention = layers.MultiHeadAttention(1, 2, name="attention")
+    attention = layers.MultiHeadAttention(1, 2, name="attention", kernel_initializer="ones")
     model = keras.Model(inputs, layers.Dense(2, name="dense")(attention(inputs, inputs)))
-    summary = kc.quantization.quantization_summary(kc.quantize_aware(model, weights=4))
-    assert summary.skipped == {"attention": "MultiHeadAttention is not supported"}
+    summary = kc.quantization.quantization_summary(
+        kc.quantize_aware(model, weights={"dense": 4}, layers="dense")
+    )
+    assert summary.skipped == {"attention": "left float: not selected"}
+    summary = kc.quantization.quantization_summary(
+        kc.quantize_aware(model, weights={"attention": 4, "value": 2})
+    )
+    (row,) = summary.layers
+    assert row.weight_bits == {
+        "query_dense/kernel": 4,
+        "key_dense/kernel": 4,
+        "value_dense/kernel": 2,
+        "output_dense/kernel": 4,
+    }
 
 
 def test_plain_and_bad_models():

@@ -103,7 +103,7 @@ def test_activation_scales_come_from_the_calibration_data():
         scale = layer.activation_quantizer.scale
         assert scale.shape == ()
         np.testing.assert_allclose(numpy(scale.value), expected, rtol=1e-5)
-    assert first.observer is None and first.weight is None
+    assert first.observers == {} and first.weight is None
     doubled = kc.quantize_aware(model, weights=None, activations=4, calibration_data=2 * X)
     np.testing.assert_allclose(
         numpy(doubled.layers[0].activation_quantizer.scale.value),
@@ -188,7 +188,7 @@ def test_two_bit_training_beats_two_bit_rounding_on_digits():
 @pytest.mark.parametrize(
     "arguments, error, message",
     [
-        ({"weights": 1}, ValueError, "`weights`.* got 1"),
+        ({"weights": 0}, ValueError, "`weights`.* got 0"),
         ({"weights": 9}, ValueError, "`weights`.* got 9"),
         ({"weights": {"nowhere": 4}}, ValueError, "no layer matches 'nowhere'"),
         ({"layers": "nowhere"}, ValueError, "no layer named 'nowhere'"),
@@ -207,26 +207,14 @@ def test_bad_arguments_are_refused(arguments, error, message):
 
 
 def test_models_that_cannot_be_rewritten_are_refused():
-    class Own(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.dense = layers.Dense(2)
-
-        def call(self, x):
-            return self.dense(x)
-
-    own = Own()
-    own(X)
-    with pytest.raises(ValueError, match="subclassed Own.*QuantizeAware"):
-        kc.quantize_aware(own)
     with pytest.raises(ValueError, match="not built"):
         kc.quantize_aware(keras.Sequential([layers.Dense(2)]))
     with pytest.raises(TypeError, match="`model` must be a keras.Model"):
         kc.quantize_aware(layers.Dense(2))
     with pytest.raises(ValueError, match="already quantization-aware"):
         kc.quantize_aware(kc.quantize_aware(dense_model()))
-    with pytest.raises(ValueError, match="LSTM is not supported"):
-        kc.quantize_aware(keras.Sequential([keras.Input((3, 2)), layers.LSTM(2)]))
+    with pytest.raises(ValueError, match="BatchNormalization has no weight matrix"):
+        kc.quantize_aware(keras.Sequential([keras.Input((2,)), layers.BatchNormalization()]))
     broken = dense_model()
     broken.layers[0].kernel.assign(np.full((8, 4), np.nan, "float32"))
     with pytest.raises(ValueError, match="'dense': kernel has values that are not finite"):

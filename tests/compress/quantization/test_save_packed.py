@@ -83,6 +83,9 @@ def test_activations_are_refused_or_dropped(tmp_path):
     loaded = kc.quantization.load_packed(path)
     frozen = kc.freeze(quantized, activations="drop")
     assert_bitwise_equal(numpy(loaded.layers[0].kernel.value), numpy(frozen.layers[0].kernel.value))
+    assert not kc.quantization.load_packed(path, as_="quantized").ranges
+    kc.quantization.save_packed(quantized, path, activations="keep")
+    assert kc.quantization.load_packed(path, as_="quantized").ranges
 
 
 def test_plain_models_are_refused(tmp_path):

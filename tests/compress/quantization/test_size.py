@@ -51,3 +51,10 @@ def test_bad_models_are_refused():
         kc.quantization.packed_size(3)
     with pytest.raises(ValueError, match="not built"):
         kc.quantization.packed_size(keras.Sequential([layers.Dense(2)]))
+
+
+def test_a_quantized_model_counts_as_the_model_it_comes_from():
+    x = normal(4, 8)
+    aware = kc.quantize_aware(dense_model(), weights=3, activations=8, calibration_data=x)
+    form = kc.quantization.quantized_form(aware)
+    assert kc.quantization.packed_size(form) == kc.quantization.packed_size(aware)

@@ -10,25 +10,10 @@ import numpy as np
 
 import keras_compress as kc
 from keras_reweight.core.testing import Row
-from tests.compress.quantization import test_lsq, test_stats
-from tests.compress.quantization.common import KERNEL
+from tests.compress.quantizers import test_lsq, test_stats
 
 _KERNEL = np.linspace(-1.0, 0.8, 12).reshape(4, 3).astype("float32")
-_BITS = ({"bits": 1}, ValueError, "bits"), ({"bits": 4.0}, TypeError, "bits")
 _NO_MODEL = (({"model": "model"}, TypeError, "model"),)
-
-
-def _stats(bits, inputs):
-    return test_stats.reference(inputs, bits, (0,))
-
-
-def _lsq(bits, signed, inputs, weights):
-    return test_lsq.reference(inputs, np.abs(weights[0]), bits, signed)
-
-
-def _lsq_gradient(bits, signed, inputs, weights, cotangent):
-    scale = np.abs(weights[0])
-    return test_lsq.reference_gradients(inputs, scale, cotangent, (0,), bits, signed)[0]
 
 
 def _aware_layer(inputs, weights):
@@ -52,6 +37,46 @@ def _frozen_weights():
     return [test_stats.reference(_KERNEL, 4, (0,)), np.zeros(3)]
 
 
+def _folded_layer(inputs, weights):
+    kernel, bias, gamma, beta, mean, variance = weights
+    return (inputs @ kernel + bias - mean) * gamma / np.sqrt(variance + 1e-3) + beta
+
+
+def _rounded_activation(inputs, weights):
+    return test_lsq.reference(inputs, np.abs(weights[0]), 4)
+
+
+def _rounded_gradient(inputs, weights, cotangent):
+    scale = np.abs(weights[0])
+    return test_lsq.reference_gradients(inputs, scale, cotangent, (0, 1), 4, True)[0]
+
+
+def _normalized_model(gamma=0.5):
+    norm = keras.layers.BatchNormalization(name="norm")
+    model = keras.Sequential([*_plain_model().layers[:1], norm])
+    model.build((None, 4))
+    for variable, value in zip(norm.weights, (gamma, 0.2, 0.3, 4.0), strict=True):
+        variable.assign(np.full(3, value, "float32"))
+    return model
+
+
+def _folded_weights():
+    factor = 0.5 / np.sqrt(4.0 + 1e-3)
+    return [_KERNEL * factor, np.full(3, 0.2 - 0.3 * factor)]
+
+
+def _added_model():
+    inputs = keras.Input((4,))
+    dense = keras.layers.Dense(4, kernel_initializer="identity", name="first")(inputs)
+    return keras.Model(inputs, keras.layers.Add(name="add")([dense, inputs]))
+
+
+def _added_weights(bits):
+    # Twice the input.
+    scale = 2 * 2 * np.abs(_KERNEL.T).mean() / np.sqrt(2 ** (bits - 1) - 1)
+    return [np.eye(4), np.zeros(4), np.array(scale)]
+
+
 def _file():
     return os.path.join(tempfile.mkdtemp(), "model.safetensors")
 
@@ -72,27 +97,6 @@ _OF_A_MODEL = {
 }
 
 ROWS = [
-    Row(kc.quantizers.Quantizer, "base"),
-    Row(
-        kc.quantizers.LSQQuantizer,
-        "quantizer",
-        arguments={"bits": 3, "axis": -1, "signed": True},
-        inputs=lambda: {"inputs": KERNEL},
-        knob={"bits": 5},
-        reference=_lsq,
-        reference_gradient=_lsq_gradient,
-        bad_arguments=(*_BITS, ({"signed": 1}, TypeError, "signed")),
-    ),
-    Row(
-        kc.quantizers.StatsQuantizer,
-        "quantizer",
-        arguments={"bits": 3, "axis": -1},
-        inputs=lambda: {"inputs": KERNEL},
-        knob={"bits": 5},
-        reference=_stats,
-        reference_gradient=lambda cotangent: cotangent,
-        bad_arguments=_BITS,
-    ),
     Row(
         kc.layers.QuantizeAware,
         "layer",
@@ -106,7 +110,74 @@ ROWS = [
             ({"weight": 4}, TypeError, "weight"),
             ({"activation": "int8"}, TypeError, "activation"),
             ({"layer": keras.layers.ReLU()}, ValueError, "layer"),
+            ({"preserve": "all"}, ValueError, "preserve"),
         ),
+    ),
+    Row(
+        kc.layers.FoldedBatchNorm,
+        "layer",
+        arguments=lambda: {
+            "layer": _plain_model().layers[0],
+            # Trained, its outputs do not depend on a shift of the inputs: gradients of rounding
+            # errors. What training does has tests of its own.
+            "batch_norm": keras.layers.BatchNormalization(trainable=False),
+            "statistics": "batch",
+        },
+        knob=lambda: {"batch_norm": keras.layers.BatchNormalization(epsilon=0.5, trainable=False)},
+        reference=_folded_layer,
+        bad_arguments=(
+            ({"layer": keras.layers.ReLU()}, ValueError, "layer"),
+            ({"batch_norm": 3}, TypeError, "batch_norm"),
+            ({"statistics": "none"}, ValueError, "statistics"),
+        ),
+    ),
+    Row(
+        kc.layers.QuantizeActivation,
+        "layer",
+        arguments=lambda: {"quantizer": kc.quantizers.LSQQuantizer(bits=4)},
+        knob=lambda: {"quantizer": kc.quantizers.LSQQuantizer(bits=2)},
+        reference=_rounded_activation,
+        reference_gradient=_rounded_gradient,
+        bad_arguments=(
+            ({"quantizer": 8}, TypeError, "quantizer"),
+            ({"quantizer": kc.quantizers.StatsQuantizer(name="stats")}, ValueError, "quantizer"),
+        ),
+    ),
+    Row(
+        kc.quantization.fold_batch_norm,
+        "function",
+        inputs=lambda: {"model": _normalized_model()},
+        arguments={"layers": "norm"},
+        knob=lambda: {"model": _normalized_model(0.7)},
+        reference=_folded_weights,
+        bad_arguments=(
+            *_NO_MODEL,
+            ({"layers": "missing"}, ValueError, "layers"),
+            ({"trainable": 1}, TypeError, "trainable"),
+            ({"trainable": True, "statistics": "none"}, ValueError, "statistics"),
+        ),
+    ),
+    Row(
+        kc.quantization.quantize_outputs,
+        "function",
+        inputs=lambda: {"model": _added_model(), "calibration_data": _KERNEL.T.copy()},
+        arguments={"bits": 4},
+        knob={"bits": 6},
+        reference=_added_weights,
+        bad_arguments=(
+            *_NO_MODEL,
+            ({"bits": 9}, ValueError, "bits"),
+            ({"bits": {"missing": 4}}, ValueError, "bits"),
+            ({"calibration_data": None}, ValueError, "calibration_data"),
+        ),
+    ),
+    Row(
+        kc.quantization.quantized_form,
+        arguments={"activations": "drop"},
+        outcome=lambda found: [matrix.values() for matrix in found.matrices.values()],
+        reference=lambda: _frozen_weights()[:1],
+        **_OF_A_MODEL
+        | {"bad_arguments": (*_NO_MODEL, ({"activations": "int8"}, ValueError, "activations"))},
     ),
     Row(
         kc.quantize_aware,
@@ -121,6 +192,7 @@ ROWS = [
             ({"weights": 9}, ValueError, "weights"),
             ({"weights": {"missing": 4}}, ValueError, "weights"),
             ({"method": "magic"}, ValueError, "method"),
+            ({"preserve": "all"}, ValueError, "preserve"),
             ({"activations": 8}, ValueError, "calibration_data"),
         ),
     ),
