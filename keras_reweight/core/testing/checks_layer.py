@@ -136,9 +136,12 @@ def check_trains_and_saves(row: Row) -> None:
         keras.utils.set_random_seed(0)
         before = keras.layers.Dense(array.shape[-1], kernel_initializer="identity")
         layers = [keras.Input(array.shape[1:]), before, built(row, array)]
-        # A layer may reduce a sequence itself.
-        if len(layers[-1].compute_output_shape(array.shape)) > 2:
+        # A layer may reduce a sequence or an image itself.
+        rank = len(layers[-1].compute_output_shape(array.shape))
+        if rank == 3:
             layers.append(keras.layers.GlobalAveragePooling1D())
+        elif rank == 4:
+            layers.append(keras.layers.GlobalAveragePooling2D())
         model = keras.Sequential([*layers, keras.layers.Dense(tasks.NUM_CLASSES)])
         start = [ops.convert_to_numpy(v).copy() for v in model.trainable_variables]
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
