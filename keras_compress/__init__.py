@@ -11,6 +11,7 @@ from keras_compress import (
     layers,
     migration,
     optimizers,
+    post_training,
     pruning,
     qat,
     quantization,
@@ -20,6 +21,7 @@ from keras_compress import (
     sparse_training,
     structured,
 )
+from keras_compress.post_training import quantize as quantize_post_training
 from keras_compress.pruning import prune_magnitude, sparsity_report, strip
 from keras_compress.quantization import freeze, quantize_aware
 from keras_compress.structured import prune_structured
@@ -38,6 +40,7 @@ __all__ = [
     "layers",
     "migration",
     "optimizers",
+    "post_training",
     "prune_magnitude",
     "prune_structured",
     "pruning",
