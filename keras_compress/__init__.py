@@ -2,6 +2,7 @@
 
 from keras_compress import (
     analysis,
+    bits,
     calibration,
     callbacks,
     continual,
@@ -30,6 +31,7 @@ from keras_reweight._version import __version__
 __all__ = [
     "__version__",
     "analysis",
+    "bits",
     "calibration",
     "callbacks",
     "continual",
