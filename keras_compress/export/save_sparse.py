@@ -69,7 +69,7 @@ def save_sparse(model: keras.Model, path: str | os.PathLike, *, architecture: bo
     """
     check_built(model, "save_sparse")
     check_boolean("architecture", architecture)
-    description = _describe(model) if architecture else None
+    description = describe_model(model, "save_sparse") if architecture else None
     sync_model(model)
     arrays, records = {}, []
     for index, variable in enumerate(model.weights):
@@ -84,14 +84,3 @@ def save_sparse(model: keras.Model, path: str | os.PathLike, *, architecture: bo
             arrays[f"{index}.{part}"] = array
         records.append(record | encoding.fields())
     save_model_file(path, description, records, arrays, kind=KIND, version=VERSION)
-
-
-def _describe(model):
-    try:
-        return describe_model(model)
-    except (NotImplementedError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"save_sparse: model {model.name!r} ({type(model).__name__}) cannot be described by "
-            f"its configuration. Define `get_config`, or pass `architecture=False` and load the "
-            "weights into a model made by code."
-        ) from error
