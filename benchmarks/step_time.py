@@ -2,7 +2,8 @@
 
 `python -m benchmarks.step_time` prints one line of JSON: the backend, and for each method the
 milliseconds of a step in every round, by the clock (`wall`) and of processor time (`cpu`).
-`--suite pruning` measures what prunes, and `--suite NAME` the losses of one task instead
+`--suite pruning` measures what prunes, `--suite quantization` and `--suite convolutions` what
+quantizes a dense and a convolutional network, and `--suite NAME` the losses of one task instead
 (`benchmarks.loss_suites`).
 """
 
@@ -19,6 +20,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 STEPS_PER_EPOCH, DISCARDED = 64, 2
 METHODS, PRUNING = "methods", "pruning"
+QUANTIZATION, CONVOLUTIONS = "quantization", "convolutions"
 BACKENDS = ("jax", "tensorflow", "torch")
 
 
@@ -29,7 +31,7 @@ def measure(rounds: int, suite: str = METHODS) -> dict[str, dict[str, list[float
     """
     from benchmarks.interleave import interleave
 
-    of_methods = suite in (METHODS, PRUNING)
+    of_methods = suite in (METHODS, PRUNING, QUANTIZATION, CONVOLUTIONS)
     trainings = _of_methods(suite, rounds) if of_methods else _of_losses(suite, rounds)
     times = interleave(trainings, discard=DISCARDED)
     return {
@@ -42,11 +44,16 @@ def measure(rounds: int, suite: str = METHODS) -> dict[str, dict[str, list[float
 
 
 def _of_methods(suite, rounds):
-    from benchmarks.treatments import PRUNING as ALL_PRUNING
-    from benchmarks.treatments import TREATMENTS, Problem
+    from benchmarks import treatments as all_treatments
 
-    treatments = TREATMENTS if suite == METHODS else ALL_PRUNING
-    problem = Problem(STEPS_PER_EPOCH)
+    treatments = {
+        METHODS: all_treatments.TREATMENTS,
+        PRUNING: all_treatments.PRUNING,
+        QUANTIZATION: all_treatments.QUANTIZATION,
+        CONVOLUTIONS: all_treatments.QUANTIZATION,
+    }[suite]
+    kind = "ConvolutionProblem" if suite == CONVOLUTIONS else "Problem"
+    problem = getattr(all_treatments, kind)(STEPS_PER_EPOCH)
 
     def training(make):
         return lambda timer: make(problem).fit(rounds + DISCARDED, timer)
@@ -91,7 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="timed epochs of each method")
     parser.add_argument(
-        "--suite", default=METHODS, help="the methods, what prunes, or a task of losses"
+        "--suite", default=METHODS, help="the methods, what prunes or quantizes, a task of losses"
     )
     arguments = parser.parse_args()
     import keras

@@ -16,6 +16,7 @@ from keras_compress.callbacks import (
     SparseTraining,
     TempBalance,
 )
+from keras_compress.optimizers import ErrorCompensating
 from keras_compress.pruning import Movement, NMPattern, UniformAllocation, prune_magnitude
 from keras_compress.quantization import quantize_aware
 from keras_reweight.callbacks import EL2NReweight, Reweight
@@ -52,6 +53,27 @@ class Problem:
         )
 
 
+@dataclass(frozen=True)
+class ConvolutionProblem(Problem):
+    """The same data as images, and a network of convolutions."""
+
+    filters: tuple[int, ...] = (8, 16)
+
+    def model(self) -> keras.Model:
+        return keras.Sequential(
+            [
+                keras.Input((INPUTS,)),
+                keras.layers.Reshape((28, 28, 1)),
+                *[
+                    keras.layers.Conv2D(count, 3, strides=2, padding="same", activation="relu")
+                    for count in self.filters
+                ],
+                keras.layers.Flatten(),
+                keras.layers.Dense(CLASSES),
+            ]
+        )
+
+
 @dataclass
 class Training:
     """A compiled model and what `fit` gets."""
@@ -72,13 +94,15 @@ class Training:
         )
 
 
-def _training(problem, *callbacks, change: Callable | None = None, with_ids=False) -> Training:
+def _training(
+    problem, *callbacks, change: Callable | None = None, with_ids=False, optimizer="adam"
+) -> Training:
     keras.utils.set_random_seed(0)
     x, y = problem.data()
     model = problem.model()
     if change is not None:
         model = change(model, x)
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     if with_ids:
         enable_aux_targets(model)
         y = pack_targets(y, sample_id=np.arange(len(x)))
@@ -88,6 +112,33 @@ def _training(problem, *callbacks, change: Callable | None = None, with_ids=Fals
 def _quantized(**options):
     return lambda model, x: quantize_aware(model, weights=4, **options)
 
+
+_QUANTIZED: dict[str, Callable[[Problem], Training]] = {
+    "quantize_aware w4 LSQ": lambda problem: _training(problem, change=_quantized()),
+    "quantize_aware w4 StatsQ": lambda problem: _training(
+        problem, change=_quantized(method="stats")
+    ),
+    "quantize_aware w4a8 LSQ": lambda problem: _training(
+        problem,
+        change=lambda model, x: quantize_aware(
+            model, weights=4, activations=8, calibration_data=x[:BATCH]
+        ),
+    ),
+}
+
+
+def _compensating(**options):
+    return ErrorCompensating(keras.optimizers.Adam(), 4, **options)
+
+
+QUANTIZATION: dict[str, Callable[[Problem], Training]] = {
+    PLAIN: _training,
+    **_QUANTIZED,
+    "ErrorCompensating": lambda problem: _training(problem, optimizer=_compensating()),
+    "ErrorCompensating, at random": lambda problem: _training(
+        problem, optimizer=_compensating(stochastic=True)
+    ),
+}
 
 # One-shot at the first step: all later steps lie between mask updates.
 TREATMENTS: dict[str, Callable[[Problem], Training]] = {
@@ -99,16 +150,7 @@ TREATMENTS: dict[str, Callable[[Problem], Training]] = {
         with_ids=True,
     ),
     "MagnitudePruning": lambda problem: _training(problem, MagnitudePruning(0.9)),
-    "quantize_aware w4 LSQ": lambda problem: _training(problem, change=_quantized()),
-    "quantize_aware w4 StatsQ": lambda problem: _training(
-        problem, change=_quantized(method="stats")
-    ),
-    "quantize_aware w4a8 LSQ": lambda problem: _training(
-        problem,
-        change=lambda model, x: quantize_aware(
-            model, weights=4, activations=8, calibration_data=x[:BATCH]
-        ),
-    ),
+    **_QUANTIZED,
 }
 
 
