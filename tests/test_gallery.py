@@ -22,6 +22,7 @@ ELSEWHERE = {
     "callbacks",
     "data",
     "gradients",
+    "grids",
     "losses",
     "pruning",
     "quantization",
