@@ -16,11 +16,20 @@ import keras
 _keras_fit = keras.Model.fit
 
 
+def is_distributed(model) -> bool:
+    """Whether the model belongs to a strategy, in whose scope its variables must be made."""
+    import tensorflow as tf
+
+    # Outside of every scope TensorFlow and Keras give the strategy that stands for none.
+    none = tf.distribute.get_strategy()
+    return tf.distribute.has_strategy() or model.distribute_strategy is not none
+
+
 @functools.wraps(_keras_fit)
 def _fit(model, *args, **kwargs):
     optimizer = getattr(model, "optimizer", None)
-    distributed = getattr(model, "distribute_strategy", None) is not None
-    if model.built and optimizer is not None and not optimizer.built and not distributed:
+    waiting = model.built and optimizer is not None and not optimizer.built
+    if waiting and not is_distributed(model):
         optimizer.build(model.trainable_variables)
     return _keras_fit(model, *args, **kwargs)
 

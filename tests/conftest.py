@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import gc
 import os
 import shutil
@@ -52,7 +53,7 @@ _prepare_environment()
 
 import keras  # noqa: E402
 
-from tests import built_optimizers, global_state  # noqa: E402
+from tests import built_optimizers, global_state, plain_datasets  # noqa: E402
 
 if keras.backend.backend() == "torch":
     import torch
@@ -63,7 +64,15 @@ if keras.backend.backend() == "tensorflow":
 
     tensorflow.config.threading.set_inter_op_parallelism_threads(1)
     tensorflow.config.threading.set_intra_op_parallelism_threads(1)
+    # Graphs of tests run once or twice, which is no time to make them better.
+    tensorflow.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     built_optimizers.install()
+    plain_datasets.install()
+if keras.backend.backend() == "jax":
+    from jax._src.interpreters import mlir
+
+    # One for all programs: to make it takes longer than the rest of lowering a small one.
+    mlir.make_ir_context = functools.lru_cache(maxsize=1)(mlir.make_ir_context)
 
 
 def pytest_report_header() -> str:

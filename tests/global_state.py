@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import keras
 import numpy as np
+
+_cleared = itertools.count()
 
 
 def settings() -> dict[str, Any]:
@@ -28,6 +32,21 @@ def restore(values: dict[str, Any]) -> None:
     np.seterr(**values["numpy.geterr"])
 
 
+def clear_session() -> None:
+    """Layer names begin anew; TensorFlow mostly keeps the kernels of operations that it has made.
+
+    `keras.backend.clear_session` drops them. To make them again takes longer than a small test,
+    and never to drop them would keep what tests have compiled.
+    """
+    with contextlib.ExitStack() as stack:
+        if keras.backend.backend() == "tensorflow" and next(_cleared) % 50:
+            from tensorflow.python.eager import context
+
+            keep = mock.patch.object(context.context(), "clear_kernel_cache", lambda: None)
+            stack.enter_context(keep)
+        keras.backend.clear_session(free_memory=False)
+
+
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
     """Puts every setting back at the end, and raises `AssertionError` if one had changed."""
@@ -42,6 +61,6 @@ def guarded() -> Iterator[None]:
         policy = keras.config.dtype_policy().name
         if policy != before_policy:
             changed["keras.config.dtype_policy"] = policy
-        keras.backend.clear_session(free_memory=False)
+        clear_session()
         restore(before)
     assert not changed, f"the test left these global settings changed: {changed}"

@@ -8,6 +8,7 @@ import pytest
 
 import keras_compress as kc
 import keras_reweight as kr
+from keras_reweight.core.testing import fitting, tasks
 from tests import built_optimizers
 
 CALLBACKS = {
@@ -48,3 +49,26 @@ def test_an_optimizer_without_variables_trains_the_same(name):
     built, unbuilt = (_trained(CALLBACKS[name](), built) for built in (True, False))
     for one, other in zip(built, unbuilt, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def _traces():
+    return fitting.fit(None, build=tasks.counting, eager=False).traces
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only there it saves a trace")
+def test_the_step_is_traced_once():
+    assert _traces() == 1
+    with built_optimizers.uninstalled():
+        assert _traces() == 2
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="strategies of TensorFlow")
+def test_models_of_a_strategy_are_told_apart():
+    import tensorflow as tf
+
+    plain, strategy = tasks.functional(), tf.distribute.OneDeviceStrategy("cpu:0")
+    with strategy.scope():
+        distributed = tasks.functional()
+        assert built_optimizers.is_distributed(plain)
+    assert built_optimizers.is_distributed(distributed)
+    assert not built_optimizers.is_distributed(plain)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.global_state import guarded, settings
+from tests.global_state import clear_session, guarded, settings
 
 
 def leak_floatx():
@@ -74,4 +74,10 @@ def test_every_test_starts_with_the_same_seeds_and_names(_):
     first = keras.ops.convert_to_numpy(keras.random.normal((3,)))
     keras.utils.set_random_seed(1234)
     np.testing.assert_array_equal(first, keras.ops.convert_to_numpy(keras.random.normal((3,))))
+    assert keras.layers.Dense(1).name == "dense"
+
+
+def test_layer_names_begin_anew():
+    assert keras.layers.Dense(1).name == "dense"
+    clear_session()
     assert keras.layers.Dense(1).name == "dense"

@@ -25,7 +25,6 @@ from keras_compress.pruning.criteria import (
     Wanda,
 )
 from keras_compress.pruning.gini_index import gini_index
-from keras_compress.pruning.hill_alpha import hill_alpha
 from keras_compress.pruning.keep_sparsity import KeepSparsity
 from keras_compress.pruning.layer_alphas import layer_alphas
 from keras_compress.pruning.layer_collapse import LayerCollapseWarning, collapsed_layers
@@ -78,7 +77,6 @@ __all__ = [
     "Wanda",
     "collapsed_layers",
     "gini_index",
-    "hill_alpha",
     "layer_alphas",
     "plan_sparsities",
     "pq_index",

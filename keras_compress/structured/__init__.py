@@ -4,7 +4,6 @@ from keras_compress.structured.adaptive_width import adaptive_width
 from keras_compress.structured.block_importance import block_importance
 from keras_compress.structured.channel_budget import ChannelBudget
 from keras_compress.structured.channel_graph import ChannelGraph
-from keras_compress.structured.channel_group import ChannelGroup
 from keras_compress.structured.channel_groups import channel_groups
 from keras_compress.structured.flap_prune import flap_prune
 from keras_compress.structured.importances import (
@@ -27,12 +26,10 @@ from keras_compress.structured.prune_structured import prune_structured
 from keras_compress.structured.recalibrate_batch_norm import recalibrate_batch_norm
 from keras_compress.structured.similarity_entropy import similarity_entropy
 from keras_compress.structured.structural_report import StructuralReport, structural_report
-from keras_compress.structured.weight_slice import WeightSlice
 
 __all__ = [
     "ChannelBudget",
     "ChannelGraph",
-    "ChannelGroup",
     "ChannelImportance",
     "EntropyTaylor",
     "Fluctuation",
@@ -46,7 +43,6 @@ __all__ = [
     "OBSImportance",
     "RandomImportance",
     "StructuralReport",
-    "WeightSlice",
     "adaptive_width",
     "block_importance",
     "channel_groups",

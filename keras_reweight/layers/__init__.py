@@ -1,4 +1,4 @@
-"""Layers that losses and weightings need in the model."""
+"""Layers that losses and weightings need in the model, layers with other kernels, ensembles."""
 
 from keras_reweight.layers.ard_prior import ARDPrior
 from keras_reweight.layers.csqmi_regularizer import CSQMIRegularizer

@@ -39,7 +39,7 @@ def reference(x, y, clean_x, clean_y, sample_weight=None, epochs=1):
 def outcome(wrapper, x, y, clean_x, clean_y, sample_weight):
     """The weights after one step."""
     wrapper.meta_data = (clean_x, clean_y)
-    wrapper.compile(keras.optimizers.SGD(RATE), models.loss())
+    wrapper.compile(keras.optimizers.SGD(RATE), models.loss(), **models.steps())
     wrapper.fit(x, y, sample_weight=sample_weight, batch_size=len(x), shuffle=False, verbose=0)
     return {str(i): value for i, value in enumerate(models.weights_of(wrapper.model))}
 

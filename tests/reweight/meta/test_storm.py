@@ -92,7 +92,7 @@ def fixed(**arguments):
 
 def outcome(storm, x, y):
     """The weights after one step from the parameters of the reference."""
-    storm.compile(keras.optimizers.SGD(RATE), models.loss())
+    storm.compile(keras.optimizers.SGD(RATE), models.loss(), **models.steps())
     given = rescaler_parameters(storm.rescaler.num_heads)
     for variable, value in zip(storm.rescaler.learned, given, strict=True):
         variable.assign(value.astype("float32"))
