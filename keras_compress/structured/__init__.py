@@ -26,10 +26,13 @@ from keras_compress.structured.prune_structured import prune_structured
 from keras_compress.structured.recalibrate_batch_norm import recalibrate_batch_norm
 from keras_compress.structured.similarity_entropy import similarity_entropy
 from keras_compress.structured.structural_report import StructuralReport, structural_report
+from keras_reweight.core.channels.channel_group import ChannelGroup
+from keras_reweight.core.channels.weight_slice import WeightSlice
 
 __all__ = [
     "ChannelBudget",
     "ChannelGraph",
+    "ChannelGroup",
     "ChannelImportance",
     "EntropyTaylor",
     "Fluctuation",
@@ -43,6 +46,7 @@ __all__ = [
     "OBSImportance",
     "RandomImportance",
     "StructuralReport",
+    "WeightSlice",
     "adaptive_width",
     "block_importance",
     "channel_groups",

@@ -7,15 +7,13 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from keras_compress.structured._groups import resolve, variable_key
-from keras_compress.structured._walk import is_open, trace_model
-from keras_compress.structured.channel_group import ChannelGroup
 from keras_compress.structured.rebuild import rebuild_pruned
+from keras_reweight.core.channels import ChannelMap
+from keras_reweight.core.channels.groups import variable_key
 from keras_reweight.core.state import sync_model
-from keras_reweight.core.validation import check_built
 
 
-class ChannelGraph:
+class ChannelGraph(ChannelMap):
     """The channels of a model, grouped by what makes them, and the model without some of them.
 
     Every channel position of every tensor is followed through the layers; positions that meet in
@@ -74,37 +72,16 @@ class ChannelGraph:
     """
 
     def __init__(self, model: keras.Model):
-        check_built(model, "ChannelGraph")
-        if not is_open(model):
-            raise ValueError(
-                f"`model`: {model.name!r} is a subclassed {type(model).__name__} or has no "
-                "symbolic inputs, so its channels cannot be followed. Build it with "
-                "keras.Sequential (starting with keras.Input) or keras.Model(inputs, outputs), or "
-                "use `keras_compress.pruning.prune_weights`, which needs no graph."
-            )
-        self.model = model
-        self.trace = trace_model(model)
-        found = resolve(self.trace)
-        self.groups: list[ChannelGroup] = found.groups
-        self.frozen: dict[str, str] = found.frozen
-        self._group_of, self._channel_of = found.group_of, found.channel_of
-        self.variables: dict[str, keras.Variable] = {
-            variable_key(binding): binding.variable for binding in self.trace.bindings.values()
-        }
+        super().__init__(
+            model,
+            caller="ChannelGraph",
+            advice=", or use `keras_compress.pruning.prune_weights`, which needs no graph.",
+        )
         self.inexact: dict[str, str] = {
             self.trace.paths[key]: "normalizes over the channels: those that stay change"
             for key, tensor in self.trace.across.items()
-            if (self._group_of[tensor.atoms] >= 0).any()
+            if (self.group_of[tensor.atoms] >= 0).any()
         }
-
-    def group(self, name: str) -> ChannelGroup:
-        """The group of this name."""
-        for group in self.groups:
-            if group.name == name:
-                return group
-        raise ValueError(
-            f"No channel group {name!r}. Groups: {[group.name for group in self.groups]}."
-        )
 
     def check_keep(self, keep: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """A mask for every group; groups that `keep` does not name are kept whole."""
@@ -126,13 +103,13 @@ class ChannelGraph:
     def alive(self, keep: Mapping[str, np.ndarray]) -> np.ndarray:
         """For every atom (channel position) of the graph whether it stays."""
         masks = self.check_keep(keep)
-        alive = np.ones(self._group_of.size, bool)
+        alive = np.ones(self.group_of.size, bool)
         if not self.groups:
             return alive
         starts = np.cumsum([0, *(group.size for group in self.groups)])
         stays = np.concatenate(list(masks.values()))
-        free = self._group_of >= 0
-        alive[free] = stays[starts[self._group_of[free]] + self._channel_of[free]]
+        free = self.group_of >= 0
+        alive[free] = stays[starts[self.group_of[free]] + self.channel_of[free]]
         return alive
 
     def kept_positions(self, keep: Mapping[str, np.ndarray]) -> dict[tuple[str, int], np.ndarray]:
@@ -150,8 +127,3 @@ class ChannelGraph:
         alive = self.alive(keep)
         sync_model(self.model)
         return rebuild_pruned(self.model, self.trace, alive)
-
-    def __str__(self) -> str:
-        lines = [str(group) for group in self.groups]
-        lines += [f"{path}: stays, {reason}" for path, reason in self.frozen.items()]
-        return "\n".join(lines)

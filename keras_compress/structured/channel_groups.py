@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from keras_compress.structured.channel_graph import ChannelGraph
-from keras_compress.structured.channel_group import ChannelGroup
+from keras_reweight.core.channels.channel_group import ChannelGroup
 
 
 class _Groups(list):

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from keras_compress.structured.channel_graph import ChannelGraph
-from keras_compress.structured.channel_group import ChannelGroup
+from keras_reweight.core.channels.channel_group import ChannelGroup
 from keras_reweight.core.selection import all_layers, layers_by_path, select_layers
 
 KINDS = ("channels", "heads", "units")

@@ -15,8 +15,8 @@ from keras_compress.calibration.kernel_rows import (
     num_groups,
 )
 from keras_compress.structured.channel_graph import ChannelGraph
-from keras_compress.structured.channel_group import ChannelGroup
-from keras_compress.structured.weight_slice import WeightSlice
+from keras_reweight.core.channels.channel_group import ChannelGroup
+from keras_reweight.core.channels.weight_slice import WeightSlice
 from keras_reweight.core.selection import layers_by_path
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from keras_compress.calibration.collect_input_statistics import collect_input_statistics
 from keras_compress.structured.channel_graph import ChannelGraph
-from keras_compress.structured.channel_group import ChannelGroup
 from keras_compress.structured.chosen_groups import channel_cost, chosen_groups
 from keras_compress.structured.compensation import rebuild_compensated
 from keras_compress.structured.consumers import find_consumers
@@ -19,6 +18,7 @@ from keras_compress.structured.importances.fluctuation import (
     check_read,
     fluctuation_scores,
 )
+from keras_reweight.core.channels.channel_group import ChannelGroup
 from keras_reweight.core.validation import (
     check_boolean,
     check_built,

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from keras_compress import _rebuild
-from keras_compress.structured._trace import Trace
-from keras_compress.structured.rules import find_rule
+from keras_reweight.core.channels.rules import find_rule
+from keras_reweight.core.channels.trace import Trace
 from keras_reweight.core.skipped_initialization import skipped_initialization
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_compress.structured.channel_graph import ChannelGraph
-from keras_compress.structured.channel_group import ChannelGroup
+from keras_reweight.core.channels.channel_group import ChannelGroup
 from keras_reweight.core.validation import check_number
 
 SCOPES = ("local", "global", "isomorphic")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_compress.structured.channel_graph import ChannelGraph
-from keras_compress.structured.channel_group import ChannelGroup
+from keras_reweight.core.channels.channel_group import ChannelGroup
 
 
 class ChannelImportance:

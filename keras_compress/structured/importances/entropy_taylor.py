@@ -12,11 +12,11 @@ from keras import ops
 from keras_compress.calibration.kernel_rows import input_rows
 from keras_compress.structured._width_objective import entropies, sum_over_samples
 from keras_compress.structured.channel_graph import ChannelGraph
-from keras_compress.structured.channel_group import ChannelGroup
 from keras_compress.structured.consumers import find_consumers
 from keras_compress.structured.importances.channel_importance import ChannelImportance
 from keras_compress.structured.importances.fluctuation import check_read
 from keras_reweight.core.batches import batch_length, iterate_batches
+from keras_reweight.core.channels.channel_group import ChannelGroup
 from keras_reweight.core.forward import as_model_inputs, predictions_of
 from keras_reweight.core.input_products import make_input_products
 from keras_reweight.core.no_config import NoConfig

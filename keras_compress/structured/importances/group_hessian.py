@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from keras_compress.structured.channel_graph import ChannelGraph
-from keras_compress.structured.importances.data_means import mean_over_samples
-from keras_compress.structured.importances.group_importance import GroupImportance, weight_values
+from keras_compress.structured.importances._loss_importance import LossImportance
+from keras_compress.structured.importances.group_importance import weight_values
 from keras_reweight.core.gradients import fisher_diagonal
-from keras_reweight.core.no_config import NoConfig
-from keras_reweight.core.validation import check_integer
 
 
-class GroupHessian(GroupImportance):
+class GroupHessian(LossImportance):
     """Score a channel by the second-order change of the loss (grouped Optimal Brain Damage).
 
     For trained models, whose gradients nearly vanish, so that `GroupTaylor` sees mostly noise. The
@@ -67,39 +64,11 @@ class GroupHessian(GroupImportance):
         Gradients of every sample of `data`.
     """
 
-    get_config = NoConfig("it holds data")
-
-    def __init__(
-        self,
-        data: Any,
-        *,
-        loss: Any = None,
-        batch_size: int = 32,
-        normalizer: str = "mean",
-        reduction: str = "mean",
-        bias: bool = False,
-    ):
-        super().__init__(normalizer=normalizer, reduction=reduction, bias=bias)
-        self.data = data
-        self.loss = loss
-        self.batch_size = batch_size
-
     def values(self, graph: ChannelGraph, keys: Sequence[str]) -> dict[str, np.ndarray]:
-        variables = [graph.variables[key] for key in keys]
-
-        def squares(x, y, sample_weight):
-            options = {"loss": self.loss, "sample_weight": sample_weight, "variables": variables}
-            return fisher_diagonal(graph.model, x, y, **options)
-
-        curvature = mean_over_samples(squares, variables, self.data, self.batch_size)
         return {
-            key: np.square(weight_values(variable)) * diagonal
-            for key, variable, diagonal in zip(keys, variables, curvature, strict=True)
+            key: np.square(weight_values(graph.variables[key])) * diagonal
+            for key, diagonal in self.mean_derivatives(fisher_diagonal, graph, keys).items()
         }
 
     def member(self, rows: np.ndarray) -> np.ndarray:
         return rows.sum(axis=1)
-
-    def check(self) -> None:
-        super().check()
-        check_integer("batch_size", self.batch_size, minimum=1)

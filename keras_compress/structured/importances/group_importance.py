@@ -9,7 +9,6 @@ import numpy as np
 from keras import ops
 
 from keras_compress.structured.channel_graph import ChannelGraph
-from keras_compress.structured.channel_group import ChannelGroup
 from keras_compress.structured.importances.channel_importance import ChannelImportance
 from keras_compress.structured.importances.members import (
     NORMALIZERS,
@@ -20,6 +19,7 @@ from keras_compress.structured.importances.members import (
     reduce_members,
     rows_of,
 )
+from keras_reweight.core.channels.channel_group import ChannelGroup
 from keras_reweight.core.state import sync_model
 from keras_reweight.core.validation import check_boolean, check_choice
 

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from keras_compress.structured.channel_graph import ChannelGraph
-from keras_compress.structured.importances.data_means import mean_over_samples
-from keras_compress.structured.importances.group_importance import GroupImportance, weight_values
+from keras_compress.structured.importances._loss_importance import LossImportance
+from keras_compress.structured.importances.group_importance import weight_values
 from keras_reweight.core.gradients import value_and_grad
-from keras_reweight.core.no_config import NoConfig
-from keras_reweight.core.validation import check_boolean, check_integer
+from keras_reweight.core.validation import check_boolean
 
 
-class GroupTaylor(GroupImportance):
+class GroupTaylor(LossImportance):
     """Score a channel by the first-order change of the loss if its weights were zero.
 
     For choosing by the loss where some hundred labelled samples are at hand, best some that the
@@ -73,8 +72,6 @@ class GroupTaylor(GroupImportance):
         A forward and a backward pass over `data`.
     """
 
-    get_config = NoConfig("it holds data")
-
     def __init__(
         self,
         data: Any,
@@ -86,23 +83,23 @@ class GroupTaylor(GroupImportance):
         reduction: str = "mean",
         bias: bool = False,
     ):
-        super().__init__(normalizer=normalizer, reduction=reduction, bias=bias)
-        self.data = data
-        self.loss = loss
-        self.batch_size = batch_size
+        super().__init__(
+            data,
+            loss=loss,
+            batch_size=batch_size,
+            normalizer=normalizer,
+            reduction=reduction,
+            bias=bias,
+        )
         self.multivariable = multivariable
 
     def values(self, graph: ChannelGraph, keys: Sequence[str]) -> dict[str, np.ndarray]:
-        variables = [graph.variables[key] for key in keys]
+        def gradients(*batch, **options):
+            return value_and_grad(*batch, **options)[1]
 
-        def gradient(x, y, sample_weight):
-            options = {"loss": self.loss, "sample_weight": sample_weight, "variables": variables}
-            return value_and_grad(graph.model, x, y, **options)[1]
-
-        gradients = mean_over_samples(gradient, variables, self.data, self.batch_size)
         return {
-            key: weight_values(variable) * gradient
-            for key, variable, gradient in zip(keys, variables, gradients, strict=True)
+            key: weight_values(graph.variables[key]) * gradient
+            for key, gradient in self.mean_derivatives(gradients, graph, keys).items()
         }
 
     def member(self, rows: np.ndarray) -> np.ndarray:
@@ -112,5 +109,4 @@ class GroupTaylor(GroupImportance):
 
     def check(self) -> None:
         super().check()
-        check_integer("batch_size", self.batch_size, minimum=1)
         check_boolean("multivariable", self.multivariable)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from keras_compress.structured.channel_graph import ChannelGraph
-from keras_compress.structured.channel_group import ChannelGroup
-from keras_compress.structured.weight_slice import WeightSlice
+from keras_reweight.core.channels.channel_group import ChannelGroup
+from keras_reweight.core.channels.weight_slice import WeightSlice
 from keras_reweight.core.validation import check_choice
 
 REDUCTIONS = ("mean", "sum", "max", "prod", "first")

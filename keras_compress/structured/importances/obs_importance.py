@@ -9,12 +9,12 @@ import numpy as np
 
 from keras_compress.calibration.collect_input_statistics import collect_input_statistics
 from keras_compress.structured.channel_graph import ChannelGraph
-from keras_compress.structured.channel_group import ChannelGroup
 from keras_compress.structured.consumers import find_consumers
 from keras_compress.structured.importances.channel_importance import ChannelImportance
 from keras_compress.structured.importances.fluctuation import check_read
 from keras_compress.structured.importances.members import NORMALIZERS, normalize
 from keras_compress.structured.noise_inputs import noise_inputs
+from keras_reweight.core.channels.channel_group import ChannelGroup
 from keras_reweight.core.no_config import NoConfig
 from keras_reweight.core.validation import check_choice, check_number
 

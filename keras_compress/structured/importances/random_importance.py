@@ -8,8 +8,8 @@ import keras
 import numpy as np
 
 from keras_compress.structured.channel_graph import ChannelGraph
-from keras_compress.structured.channel_group import ChannelGroup
 from keras_compress.structured.importances.channel_importance import ChannelImportance
+from keras_reweight.core.channels.channel_group import ChannelGroup
 from keras_reweight.core.validation import check_integer
 
 

@@ -7,8 +7,8 @@ import dataclasses
 import keras
 import numpy as np
 
-from keras_compress.structured._trace import Call, Tracked
-from keras_compress.structured.rules import convolution, dense, normalization, recurrent
+from keras_reweight.core.channels.rules import convolution, dense, normalization, recurrent
+from keras_reweight.core.channels.trace import Call, Tracked
 
 _EACH_STEP = {**convolution.RULES, **dense.RULES, **normalization.RULES}
 

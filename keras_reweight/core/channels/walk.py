@@ -6,8 +6,8 @@ import dataclasses
 
 import keras
 
-from keras_compress.structured._trace import Call, Trace, Tracked
-from keras_compress.structured.rules import find_rule
+from keras_reweight.core.channels.rules import find_rule
+from keras_reweight.core.channels.trace import Call, Pass, Trace, Tracked
 from keras_reweight.core.graph_calls import graph_calls
 from keras_reweight.core.model_kind import is_functional
 from keras_reweight.core.selection import layers_by_path
@@ -64,6 +64,7 @@ def _walk(trace: Trace, model: keras.Model, inputs: list[Tracked], prefix: str) 
                     lambda tensor: known.get(id(tensor)),
                 )
             )
+            trace.passes.append(Pass(call, taken, made))
         for tensor, shape, tracked in zip(call.outputs, shapes, made, strict=True):
             known[id(tensor)] = dataclasses.replace(tracked, shape=shape)
     return [known[id(tensor)] for tensor in model.outputs]

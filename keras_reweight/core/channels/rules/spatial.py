@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import keras
 
-from keras_compress.structured._trace import Call, Tracked
-from keras_compress.structured.rules.convolution import channel_axis
+from keras_reweight.core.channels.rules.convolution import channel_axis
+from keras_reweight.core.channels.trace import Call, Tracked
 
 
 def spatial(call: Call) -> list[Tracked]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keras_compress.structured._trace import Call, Tracked
+from keras_reweight.core.channels.trace import Call, Tracked
 
 
 def layer_scale(call: Call) -> list[Tracked]:

@@ -4,6 +4,6 @@ A rule takes a `Call` and returns the `Tracked` outputs. Only exact types have r
 compute anything, and is left alone.
 """
 
-from keras_compress.structured.rules.registry import find_rule
+from keras_reweight.core.channels.rules.registry import find_rule
 
 __all__ = ["find_rule"]

@@ -2,7 +2,7 @@ import keras
 from keras import layers
 from keras.src.applications.convnext import LayerScale, StochasticDepth
 
-from keras_compress.structured.rules import find_rule
+from keras_reweight.core.channels.rules import find_rule
 from tests.compress.structured.pruned import check_pruning, images, sizes
 
 

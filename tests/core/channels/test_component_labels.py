@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_compress.structured._components import component_labels
+from keras_reweight.core.channels.component_labels import component_labels
 
 
 def reference_labels(size, edges):

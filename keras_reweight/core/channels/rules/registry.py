@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import keras
 
-from keras_compress.structured._trace import Call, Tracked
-from keras_compress.structured.rules import (
+from keras_reweight.core.channels.rules import (
     applications,
     attention,
     convolution,
@@ -22,6 +21,7 @@ from keras_compress.structured.rules import (
     spatial,
     wrappers,
 )
+from keras_reweight.core.channels.trace import Call, Tracked
 from keras_reweight.core.graph_calls import application_layer, bare_operation
 
 Rule = Callable[[Call], list[Tracked]]

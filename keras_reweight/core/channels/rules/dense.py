@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from keras_compress.structured._trace import Call, Tracked, is_quantized
-from keras_compress.structured.rules.activation_kinds import mixing_activation
+from keras_reweight.core.channels.rules.activation_kinds import mixing_activation
+from keras_reweight.core.channels.trace import Call, Tracked, is_quantized
 
 
 def dense(call: Call) -> list[Tracked]:

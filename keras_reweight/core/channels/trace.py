@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_reweight.core.graph_calls import GraphCall
+
 Kept = Callable[[np.ndarray], int]
 
 
@@ -49,6 +51,15 @@ class Producer:
     atoms: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """The channels that go into a call of the graph, models opened, and those that come out."""
+
+    call: GraphCall
+    inputs: Sequence[Tracked]
+    outputs: Sequence[Tracked]
+
+
 class Trace:
     """Atoms, what unites and freezes them, and where they are found in weights and configs.
 
@@ -67,6 +78,7 @@ class Trace:
         self.across: dict[int, Tracked] = {}
         self.seen: dict[Any, Tracked] = {}
         self.opaque: list[keras.layers.Layer] = []
+        self.passes: list[Pass] = []
 
     def new(self, count: int) -> np.ndarray:
         atoms = np.arange(self.num_atoms, self.num_atoms + count)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from keras_compress.structured._trace import Call, Tracked
-from keras_compress.structured.rules.convolution import channel_axis
+from keras_reweight.core.channels.rules.convolution import channel_axis
+from keras_reweight.core.channels.trace import Call, Tracked
 
 
 def reshaped(call: Call, x: Tracked, shape: tuple) -> Tracked:

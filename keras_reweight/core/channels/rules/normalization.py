@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from keras_compress.structured._trace import Call, Tracked
+from keras_reweight.core.channels.trace import Call, Tracked
 
 
 def batch_normalization(call: Call) -> list[Tracked]:

@@ -1,7 +1,7 @@
 import keras
 import pytest
 
-from keras_compress.structured.rules.activation_kinds import is_elementwise
+from keras_reweight.core.channels.rules.activation_kinds import is_elementwise
 
 MIXING = {"glu", "log_softmax", "softmax", "sparsemax"}
 

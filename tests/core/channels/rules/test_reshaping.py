@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_compress.structured._trace import Call, Trace, Tracked
-from keras_compress.structured.rules.reshaping import reshaped
+from keras_reweight.core.channels.rules.reshaping import reshaped
+from keras_reweight.core.channels.trace import Call, Trace, Tracked
 from tests.compress.structured.pruned import check_pruning, images, sizes
 
 

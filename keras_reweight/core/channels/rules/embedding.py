@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from keras_compress.structured._trace import Call, Tracked, is_quantized
+from keras_reweight.core.channels.trace import Call, Tracked, is_quantized
 
 
 def embedding(call: Call) -> list[Tracked]:

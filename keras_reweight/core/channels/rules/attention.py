@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_compress.structured._trace import Call, Tracked, is_quantized
+from keras_reweight.core.channels.trace import Call, Tracked, is_quantized
 from keras_reweight.core.selection import all_layers
 
 _IN = ("query", "value", "key", "gate")

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_compress.structured._components import component_labels
-from keras_compress.structured._trace import Trace
-from keras_compress.structured.channel_group import ChannelGroup
-from keras_compress.structured.weight_slice import WeightSlice
+from keras_reweight.core.channels.channel_group import ChannelGroup
+from keras_reweight.core.channels.component_labels import component_labels
+from keras_reweight.core.channels.trace import Trace
+from keras_reweight.core.channels.weight_slice import WeightSlice
 
 
 @dataclass(frozen=True, eq=False)

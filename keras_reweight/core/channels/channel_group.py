@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from keras_compress.structured.weight_slice import WeightSlice
+from keras_reweight.core.channels.weight_slice import WeightSlice
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_compress.structured._trace import Call, Tracked
-from keras_compress.structured.rules.merge import concatenated, merged
-from keras_compress.structured.rules.reshaping import permuted, reshaped, with_size
+from keras_reweight.core.channels.rules.merge import concatenated, merged
+from keras_reweight.core.channels.rules.reshaping import permuted, reshaped, with_size
+from keras_reweight.core.channels.trace import Call, Tracked
 
 _UNARY = (
     "Abs Absolute Cast Celu Ceil Copy Cos Elu Erf Exp Expm1 Floor Gelu HardShrink HardSigmoid "

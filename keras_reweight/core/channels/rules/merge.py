@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from keras_compress.structured._trace import Call, Tracked
+from keras_reweight.core.channels.trace import Call, Tracked
 
 
 def merged(call: Call, inputs: Sequence[Tracked]) -> list[Tracked]:
