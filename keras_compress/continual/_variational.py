@@ -80,17 +80,17 @@ class BinaryVariational(keras.layers.Layer):
         self.pull.assign(1.0)
 
     def kernel_shape(self, input_shape) -> tuple[int, ...]:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define kernel_shape(input_shape).")
 
     def fan_in(self, kernel_shape) -> int:
         return math.prod(kernel_shape[:-1])
 
     def product(self, inputs, kernel):
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define product(inputs, kernel).")
 
     def plain_layer(self) -> keras.layers.Layer:
         """A Keras layer without bias that computes with fixed weights, not built."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define plain_layer().")
 
     def get_config(self) -> dict:
         activation = self.activation

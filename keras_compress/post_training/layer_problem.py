@@ -11,9 +11,6 @@ from keras_compress.grids.grid import Grid, check_bits
 from keras_compress.grids.matrix_layout import to_matrix
 from keras_compress.grids.quantized_matrix import QuantizedMatrix
 
-#: What a solver can ask for.
-STATISTICS = ("gram", "cross", "inputs", "mean_abs", "outputs", "gradient")
-
 
 @dataclass(frozen=True, eq=False)
 class LayerProblem:

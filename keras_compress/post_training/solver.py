@@ -6,9 +6,10 @@ from typing import ClassVar
 
 from keras_compress.grids.quantized_matrix import QuantizedMatrix
 from keras_compress.post_training.layer_problem import LayerProblem
+from keras_reweight.core.configured_value import ConfiguredValue
 
 
-class Solver:
+class Solver(ConfiguredValue):
     """Base of solvers: find the codes of one weight matrix without training the model.
 
     Subclass it for a method of your own: `solve` gets a `LayerProblem` of plain NumPy arrays and
@@ -63,20 +64,3 @@ class Solver:
     def solve(self, problem: LayerProblem) -> QuantizedMatrix:
         """Codes and grid for `problem.weight`."""
         raise NotImplementedError(f"{type(self).__name__} must define solve(problem).")
-
-    def get_config(self) -> dict:
-        return {}
-
-    @classmethod
-    def from_config(cls, config: dict):
-        return cls(**config)
-
-    def __eq__(self, other) -> bool:
-        return type(self) is type(other) and self.get_config() == other.get_config()
-
-    def __hash__(self) -> int:
-        return hash((type(self), repr(sorted(self.get_config().items()))))
-
-    def __repr__(self) -> str:
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
-        return f"{type(self).__name__}({arguments})"

@@ -41,6 +41,7 @@ from keras_compress.pruning.sap import SAP
 from keras_compress.pruning.sparsity_report import SparsityReport, sparsity_report
 from keras_compress.pruning.sparsity_rule import SparsityRule
 from keras_compress.pruning.strip import strip
+from keras_reweight.core.hill_alpha import hill_alpha
 
 __all__ = [
     "Allocation",
@@ -77,6 +78,7 @@ __all__ = [
     "Wanda",
     "collapsed_layers",
     "gini_index",
+    "hill_alpha",
     "layer_alphas",
     "plan_sparsities",
     "pq_index",

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_compress.pruning.criteria.criterion import host_value
-from keras_compress.pruning.hill_alpha import hill_alpha
-from keras_compress.pruning.kernel_axes import kernel_matrices
 from keras_compress.pruning.prunable_weights import find_prunable_weights
+from keras_reweight.core.hill_alpha import hill_alpha
+from keras_reweight.core.kernel_axes import kernel_matrices
+from keras_reweight.core.kernel_spectra import eigenvalues, farms_alpha
 from keras_reweight.core.state import sync_model
 from keras_reweight.core.validation import check_choice, check_integer
 
@@ -109,37 +109,8 @@ def variable_alphas(
     for variable, layer in zip(variables, layers, strict=True):
         matrices = kernel_matrices(host_value(variable), layer).astype("float64")
         if method == "hill":
-            spectra = [_eigenvalues(matrices)]
-        elif len(matrices) == 1:
-            spectra = [_eigenvalues(_windows(matrices[0], rows, num_windows))]
+            alpha = hill_alpha(eigenvalues(matrices), xmin=xmin)
         else:
-            spectra = [_eigenvalues(squares) for squares in _squares(matrices)]
-        fits = [hill_alpha(spectrum, xmin=xmin) for spectrum in spectra]
-        fits = [alpha for alpha in fits if np.isfinite(alpha)]
-        alphas.append(float(np.mean(fits)) if fits else float("nan"))
+            alpha = farms_alpha(matrices, rows=rows, num_windows=num_windows, xmin=xmin)
+        alphas.append(alpha)
     return alphas
-
-
-def _eigenvalues(matrices):
-    """Those of `W^T W` of a stack of matrices, all together."""
-    return np.linalg.svd(matrices, compute_uv=False).reshape(-1) ** 2
-
-
-def _windows(matrix, rows, num_windows):
-    """Square windows spread evenly over a matrix, shape `(windows, side, side)`."""
-    side = min(rows, *matrix.shape)
-    places = []
-    for length in matrix.shape:
-        step = max(1, (length - side) // (num_windows - 1))
-        places.append(np.unique(np.minimum(np.arange(num_windows) * step, length - side)))
-    return np.stack([matrix[i : i + side, j : j + side] for i in places[0] for j in places[1]])
-
-
-def _squares(matrices):
-    """Squares along the longer side of `(places, inputs, outputs)`, each with all places."""
-    if matrices.shape[1] < matrices.shape[2]:
-        matrices = matrices.swapaxes(1, 2)
-    side = matrices.shape[2]
-    return [
-        matrices[:, begin : begin + side] for begin in range(0, matrices.shape[1] - side + 1, side)
-    ]

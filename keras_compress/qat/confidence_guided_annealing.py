@@ -34,6 +34,9 @@ class ConfidenceGuidedAnnealing(QuantizedTraining):
     quantization-aware model, best with `StatsQuantizer`, whose scale hardly moves when most weights
     are held. Not for training from scratch. Each epoch's logs get `free_weights` (share).
 
+    In a `ReparametrizedAttention` the product of query and key kernel is the variable that is
+    trained: its entries are held or let go by their own codes, as those of any kernel.
+
     Args:
         boundary_range: Float in `(0, 0.5]`, callable of the step, or `Schedule`, half the width of
             the trained zone around each boundary in codes; the authors use 0.003 to 0.01. Defaults

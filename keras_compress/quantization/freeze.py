@@ -16,10 +16,11 @@ from keras_compress._rebuild import (
     is_open,
     rebuild,
 )
-from keras_compress.quantization._subclassed import new_subclassed, same_places
+from keras_compress.quantization._subclassed import new_subclassed, replace_held, same_places
 from keras_compress.quantization.fold_batch_norm import fill_plain_layer
 from keras_compress.quantization.folded_batch_norm import FoldedBatchNorm
 from keras_compress.quantization.quantize_activation import QuantizeActivation
+from keras_compress.quantization.reparametrized_attention import CHANNELS, ReparametrizedAttention
 from keras_compress.quantization.supported import parts
 from keras_compress.quantization.wrapper import EXAMPLE, QuantizeAware
 from keras_compress.quantizers.quantizer import Quantizer
@@ -56,8 +57,10 @@ def freeze(model: keras.Model, *, activations: str = "error") -> keras.Model:
     it wraps, with every quantized matrix set to the values the training has computed with, bit for
     bit. The result has no layer of this package in it, so it loads without the package, and with
     weight quantization only it computes what `model` computes. `FoldedBatchNorm` layers become
-    plain layers with a bias, `QuantizeActivation` layers are left out. The weights are still stored
-    as floats; `save_packed` writes them with their few bits. The given model is left untouched.
+    plain layers with a bias, `QuantizeActivation` layers are left out. A `ReparametrizedAttention`
+    becomes one without quantizers, the one layer of this package that may remain: its product of
+    kernels has no place in an attention of Keras. The weights are still stored as floats;
+    `save_packed` writes them with their few bits. The given model is left untouched.
 
     Plain Keras layers have no place for activation scales. A model with quantized activations is
     refused unless `activations="drop"` agrees to float activations, which changes its outputs.
@@ -113,8 +116,9 @@ def freeze_model(model: keras.Model, activations: str, *, caller: str) -> Frozen
     else:
         layers = list({id(layer): layer for _, layer in held_layers(model)}.values())
     wrappers = [layer for layer in layers if isinstance(layer, QuantizeAware)]
+    attentions = [layer for layer in layers if _is_quantized_attention(layer)]
     _check_freezable(model, layers, wrappers, activations, caller)
-    values = {id(layer): _computed_values(layer) for layer in wrappers}
+    values = {id(layer): _computed_values(layer) for layer in (*wrappers, *attentions)}
     if is_open(model):
         result, pairs = _freeze_graph(model)
     else:
@@ -137,17 +141,26 @@ def freeze_model(model: keras.Model, activations: str, *, caller: str) -> Frozen
                     matrices.append(
                         FrozenMatrix(target.variable, before[name], quantizer, source.axis)
                     )
+    for layer in attentions:
+        plain, before = pairs[id(layer)], layer.float_matrices()
+        for name, (_, quantizer) in layer.quantized_matrices().items():
+            variable, channels = getattr(plain, name), CHANNELS[name]
+            matrices.append(FrozenMatrix(variable, before[name], quantizer, channels))
+        if layer.activation is not None:
+            inputs.append((plain, layer.activation_quantizers["input"]))
     outputs = {
         layer.name: layer.activation_quantizer
         for layer in layers
         if isinstance(layer, QuantizeActivation) and layer.activation_quantizer is not None
     }
+    for layer in attentions:
+        if layer.activation is not None:
+            outputs[f"{layer.name}/product"] = layer.activation_quantizers["product"]
     return FrozenModel(result, matrices, inputs, outputs)
 
 
 def _check_freezable(model, layers, wrappers, activations, caller):
-    ours = (QuantizeAware, QuantizeActivation)
-    if not any(isinstance(layer, ours) for layer in layers):
+    if not any(map(_is_quantized, layers)):
         raise ValueError(
             f"{caller}: model {model.name!r} has no QuantizeAware layer. Make one with "
             "`quantize_aware(model)`; a plain model needs no freezing."
@@ -157,7 +170,7 @@ def _check_freezable(model, layers, wrappers, activations, caller):
         for layer in layers
         if not isinstance(layer, QuantizeAware)
         for inner in all_layers(layer)
-        if isinstance(inner, ours)
+        if _is_quantized(inner)
     ]
     if inside:
         raise ValueError(
@@ -165,7 +178,12 @@ def _check_freezable(model, layers, wrappers, activations, caller):
             "them themselves. Take the quantization out of those, and use `quantize_aware`."
         )
     quantized = [layer.name for layer in wrappers if layer.input_quantizers]
-    quantized += [layer.name for layer in layers if isinstance(layer, QuantizeActivation)]
+    quantized += [
+        layer.name
+        for layer in layers
+        if isinstance(layer, QuantizeActivation)
+        or (isinstance(layer, ReparametrizedAttention) and layer.activation is not None)
+    ]
     if quantized and activations == "error":
         raise ValueError(
             f"{caller}: layers {quantized} quantize activations, which plain Keras layers cannot. "
@@ -174,10 +192,20 @@ def _check_freezable(model, layers, wrappers, activations, caller):
         )
 
 
+def _is_quantized(layer):
+    return isinstance(layer, (QuantizeAware, QuantizeActivation)) or _is_quantized_attention(layer)
+
+
+def _is_quantized_attention(layer):
+    return isinstance(layer, ReparametrizedAttention) and layer.is_quantized
+
+
 def _freeze_graph(model):
     def plain(layer):
         if isinstance(layer, QuantizeActivation):
             return []
+        if _is_quantized_attention(layer):
+            return layer.plain_layer()
         inner = layer.layer if isinstance(layer, QuantizeAware) else layer
         return inner.plain_layer() if isinstance(inner, FoldedBatchNorm) else copy_layer(inner)
 
@@ -185,7 +213,7 @@ def _freeze_graph(model):
     for old, new in pairs.values():
         if isinstance(old, FoldedBatchNorm):
             fill_plain_layer(old, new)
-        elif not isinstance(old, (QuantizeAware, QuantizeActivation)):
+        elif not _is_quantized(old):
             copy_state(old, new)
     return result, {key: new for key, (_, new) in pairs.items()}
 
@@ -199,10 +227,16 @@ def _freeze_attributes(model, caller):
             f"{made}, so there is no plain model of this class. Make one without them and copy "
             "`computed_matrices()` of each into it."
         )
+    attentions = {
+        id(new): old.plain_layer()
+        for old, new in same_places(model, result)
+        if _is_quantized_attention(old)
+    }
+    replace_held(result, attentions)
     pairs = {}
     for old, new in same_places(model, result):
         pairs[id(old)] = new
-        if not isinstance(old, QuantizeAware):
+        if not _is_quantized(old):
             copy_state(old, new)
     for before, after in zip(_own_variables(model), _own_variables(result), strict=True):
         after.assign(keras.ops.convert_to_numpy(before.value))

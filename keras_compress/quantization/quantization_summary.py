@@ -7,10 +7,12 @@ import keras
 from keras_compress._rebuild import is_open
 from keras_compress.quantization.quantize_activation import QuantizeActivation
 from keras_compress.quantization.size import (
+    attention_bytes,
     layer_bytes,
     output_bytes,
     output_layers,
     packed_size,
+    quantized_attentions,
     wrapped_layers,
 )
 from keras_compress.quantization.summary import QuantizationSummary, QuantizedLayer
@@ -68,12 +70,18 @@ def quantization_summary(model: keras.Model) -> QuantizationSummary:
                 packed_bytes=packed,
             )
         )
+    for path, layer in quantized_attentions(model).items():
+        as_floats, packed = attention_bytes(layer)
+        saved += as_floats - packed
+        bits = {name: one.bits for name, (_, one) in layer.quantized_matrices().items()}
+        inputs = None if layer.activation is None else layer.activation.bits
+        rows.append(QuantizedLayer(path, type(layer).__name__, bits, inputs, as_floats, packed))
     for path, layer in output_layers(model).items():
         if layer.activation_quantizer is not None:
             size = output_bytes(layer)
             saved -= size
-            bits = layer.activation_quantizer.bits
-            rows.append(QuantizedLayer(path, type(layer).__name__, {}, bits, 0, size))
+            inputs = layer.activation_quantizer.bits
+            rows.append(QuantizedLayer(path, type(layer).__name__, {}, inputs, 0, size))
     total = packed_size(model)
     return QuantizationSummary(rows, _skipped(model), total + saved, total)
 
@@ -88,6 +96,7 @@ def _activation_bits(wrapper):
 def _skipped(model):
     """Path -> reason for what is not quantized; nested models are opened."""
     reasons: dict[str, str] = {}
+    attentions = set(quantized_attentions(model))
     around: tuple[str, ...] = ()
     for path, layer in layers_by_path(model).items():
         opened = isinstance(layer, keras.Model) and is_open(layer)
@@ -99,7 +108,7 @@ def _skipped(model):
             continue
         # What is inside of a layer goes with the layer.
         around = (*around, path + "/")
-        if not isinstance(layer, (QuantizeAware, QuantizeActivation)):
+        if not isinstance(layer, (QuantizeAware, QuantizeActivation)) and path not in attentions:
             reasons[path] = refusal(layer) or _NOT_SELECTED
     return reasons
 

@@ -26,7 +26,8 @@ def quantized_form(model: keras.Model, *, activations: str = "keep") -> Quantize
         model: Quantization-aware `keras.Model`, from `quantize_aware` or with `QuantizeAware`
             layers.
         activations: `"keep"` for the ranges of quantized inputs (those of `QuantizeActivation`
-            layers are in `report["outputs"]`, by the names of these layers), `"drop"` to leave them
+            layers are in `report["outputs"]`, by the names of these layers; so is that of the
+            product of a `ReparametrizedAttention`, as `"name/product"`), `"drop"` to leave them
             out, `"error"` to refuse a model that has some. Defaults to `"keep"`.
 
     Returns:

@@ -10,17 +10,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_compress.quantization._attention_products import (
-    check_convertible,
-    head_product,
-    initial_product,
-    merged_mask,
-)
+from keras_compress.quantization._attention_forms import from_attention, plain_attention
+from keras_compress.quantization._attention_products import initial_product, merged_mask
 from keras_compress.quantizers.quantizer import Quantizer
 from keras_reweight.core.validation import check_boolean, check_integer, check_number
 
 #: Name of a matrix -> the axes of its output channels.
-_CHANNELS = {"product_kernel": (1, 2), "value_kernel": (1, 2), "output_kernel": (2,)}
+CHANNELS = {"product_kernel": (1, 2), "value_kernel": (1, 2), "output_kernel": (2,)}
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
@@ -38,7 +34,9 @@ class ReparametrizedAttention(keras.layers.Layer):
     the latter with a learned bias before and another one after it; call `calibrate` once before
     training. `from_attention` converts a trained `keras.layers.MultiHeadAttention`; without
     quantizers the result computes the same. What looks for `quantized_matrices()`, as the callbacks
-    of quantization-aware training do, finds the product as one matrix.
+    of quantization-aware training do, finds the product as one matrix. `freeze`, `quantized_form`
+    and `packed_size` know it: what is left is this layer without quantizers, with the values of the
+    product on the grid, as no plain attention has a place for them.
 
     Not for wide models: from `2 * width * key_dim` weights a head it goes to `width ** 2`.
 
@@ -147,6 +145,11 @@ class ReparametrizedAttention(keras.layers.Layer):
         """The quantizer given for activations; `activation_quantizers` has its working copies."""
         return self._given.activation
 
+    @property
+    def is_quantized(self) -> bool:
+        """Whether anything in here is rounded."""
+        return self.weight is not None or self.activation is not None
+
     def build(self, query_shape, value_shape=None):
         width = int(query_shape[-1])
         source = width if value_shape is None else int(value_shape[-1])
@@ -174,12 +177,12 @@ class ReparametrizedAttention(keras.layers.Layer):
             self._add_activation_quantizer("input", (None, None, width))
             self._add_activation_quantizer("product", (None, None, heads, source))
         if self.weight is not None:
-            for name, channels in _CHANNELS.items():
+            for name, channels in CHANNELS.items():
                 axis = channels if self.weight.axis == -1 else self.weight.axis
                 quantizer = _copy(self.weight, axis, f"{name}_quantizer")
                 quantizer.build_from(getattr(self, name))
                 self.weight_quantizers[name] = quantizer
-        self._dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+        self.dropout_layer = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
 
     def _add_activation_quantizer(self, name, shape):
         axis = None if self.activation.axis == -1 else self.activation.axis
@@ -193,6 +196,24 @@ class ReparametrizedAttention(keras.layers.Layer):
             name: (getattr(self, name), quantizer)
             for name, quantizer in self.weight_quantizers.items()
         }
+
+    def float_matrices(self) -> dict[str, Any]:
+        """Name -> the tensor that is quantized."""
+        return {name: variable.value for name, (variable, _) in self.quantized_matrices().items()}
+
+    def computed_matrices(self) -> dict[str, Any]:
+        """Name -> the tensor that inference computes with."""
+        return {
+            name: self.weight_quantizers[name](value)
+            for name, value in self.float_matrices().items()
+        }
+
+    def plain_layer(self) -> ReparametrizedAttention:
+        """A built layer without quantizers that computes with the values on the grid.
+
+        Activations are left float; the two learned biases of the product become one.
+        """
+        return plain_attention(self)
 
     def call(
         self,
@@ -222,7 +243,7 @@ class ReparametrizedAttention(keras.layers.Layer):
         if mask is not None:
             lowest = -3e4 if self.compute_dtype == "float16" else -1e9
             scores = ops.where(mask, scores, ops.cast(lowest, scores.dtype))
-        probabilities = self._dropout(ops.softmax(scores, axis=-1), training=training)
+        probabilities = self.dropout_layer(ops.softmax(scores, axis=-1), training=training)
         values = ops.einsum("bsd,dhv->bshv", target, self._matrix("value_kernel"))
         if self.value_bias is not None:
             values = values + self.value_bias
@@ -272,37 +293,7 @@ class ReparametrizedAttention(keras.layers.Layer):
         activation: Quantizer | None = None,
     ) -> ReparametrizedAttention:
         """A built layer with the weights of a built attention over inputs of rank three."""
-        check_convertible(attention)
-        query, key, values, outputs = (
-            getattr(attention, f"{name}_dense") for name in ("query", "key", "value", "output")
-        )
-        layer = cls(
-            attention.num_heads,
-            attention.key_dim,
-            value_dim=attention.value_dim,
-            dropout=attention.dropout,
-            use_bias=attention.use_bias,
-            weight=weight,
-            activation=activation,
-            name=attention.name,
-            dtype=attention.dtype_policy,
-            trainable=attention.trainable,
-        )
-        width, source = query.kernel.shape[0], key.kernel.shape[0]
-        layer.build((None, None, width), (None, None, source))
-        to_keys = head_product(query.kernel.value, key.kernel.value)
-        layer.product_kernel.assign(to_keys)
-        layer.value_kernel.assign(ops.convert_to_numpy(values.kernel.value))
-        layer.output_kernel.assign(ops.convert_to_numpy(outputs.kernel.value))
-        if attention.use_bias:
-            layer.value_bias.assign(ops.convert_to_numpy(values.bias.value))
-            layer.output_bias.assign(ops.convert_to_numpy(outputs.bias.value))
-            # Behind the quantizer, if there is one, where it is exact.
-            bias = layer.product_bias if activation is None else layer.product_offset
-            bias.assign(head_product(query.bias.value[None], key.kernel.value)[0])
-        for variable, quantizer in layer.quantized_matrices().values():
-            quantizer.initialize_from(variable.value)
-        return layer
+        return from_attention(cls, attention, weight, activation)
 
     def get_config(self) -> dict:
         config = super().get_config()

@@ -11,6 +11,7 @@ from keras_compress.grids.quantized_matrix import QuantizedMatrix
 from keras_compress.quantization.folded_batch_norm import FoldedBatchNorm
 from keras_compress.quantization.quantize_activation import QuantizeActivation
 from keras_compress.quantization.quantized_model import QuantizedModel
+from keras_compress.quantization.reparametrized_attention import CHANNELS, ReparametrizedAttention
 from keras_compress.quantization.supported import matrices
 from keras_compress.quantization.wrapper import QuantizeAware
 from keras_compress.quantizers.quantizer import Quantizer
@@ -57,11 +58,13 @@ def packed_size(model: keras.Model | QuantizedModel) -> int:
         return model.num_bytes + 4 * len(model.ranges)
     check_built(model, "packed_size")
     wrappers = wrapped_layers(model).values()
+    attentions = quantized_attentions(model).values()
     outputs = output_layers(model).values()
-    ours: list[keras.layers.Layer] = [*wrappers, *outputs]
+    ours: list[keras.layers.Layer] = [*wrappers, *attentions, *outputs]
     counted = {id(variable) for layer in ours for variable in layer.weights}
     rest = [variable for variable in model.weights if id(variable) not in counted]
     packed = sum(layer_bytes(wrapper)[1] for wrapper in wrappers) + sum(map(output_bytes, outputs))
+    packed += sum(attention_bytes(attention)[1] for attention in attentions)
     return packed + sum(map(variable_bytes, rest))
 
 
@@ -71,6 +74,15 @@ def wrapped_layers(model: keras.Model) -> dict[str, QuantizeAware]:
         path: layer
         for path, layer in layers_by_path(model).items()
         if isinstance(layer, QuantizeAware)
+    }
+
+
+def quantized_attentions(model: keras.Model) -> dict[str, ReparametrizedAttention]:
+    """The `ReparametrizedAttention` layers of `model` with quantizers, by their paths."""
+    return {
+        path: layer
+        for path, layer in layers_by_path(model).items()
+        if isinstance(layer, ReparametrizedAttention) and layer.is_quantized
     }
 
 
@@ -97,6 +109,24 @@ def layer_bytes(wrapper: QuantizeAware) -> tuple[int, int]:
             packed += variable_bytes(layer.batch_norm.moving_mean)
     packed += sum(variable_bytes(variable) for variable in left if id(variable) not in stored)
     return as_floats, packed + sum(map(_scale_bytes, wrapper.input_quantizers.values()))
+
+
+def attention_bytes(layer: ReparametrizedAttention) -> tuple[int, int]:
+    """Bytes of the weights of an attention as floats, and packed with their scales."""
+    of_quantizers = {
+        id(variable)
+        for quantizer in (*layer.weight_quantizers.values(), *layer.activation_quantizers.values())
+        for variable in quantizer.weights
+    }
+    own = [variable for variable in layer.weights if id(variable) not in of_quantizers]
+    stored = {
+        id(variable): quantizer.stored(variable.value, CHANNELS[name])
+        for name, (variable, quantizer) in layer.quantized_matrices().items()
+    }
+    packed = sum(matrix.num_bytes for matrix in stored.values())
+    packed += sum(variable_bytes(variable) for variable in own if id(variable) not in stored)
+    packed += sum(map(_scale_bytes, layer.activation_quantizers.values()))
+    return sum(map(variable_bytes, own)), packed
 
 
 def stored_matrices(wrapper: QuantizeAware) -> dict[int, QuantizedMatrix]:

@@ -81,6 +81,8 @@ def refusal(layer: keras.layers.Layer) -> str | None:
             return f"already quantized by Keras ({mode})"
         if getattr(one, "lora_enabled", False):
             return "LoRA is enabled, and its kernel is a sum of several variables"
+        if hasattr(one, "effective_kernel"):
+            return "its kernel is a function of the trained one; fold it first (`fold_kernels`)"
     return None
 
 

@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 from keras_compress._weight_wrapper import WeightWrapper
-from keras_compress.pruning.kernel_axes import kernel_axes
+from keras_reweight.core.kernel_axes import kernel_axes
 from keras_reweight.core.validation import check_choice, check_integer, check_number
 
 MODES = ("mask", "scale", "prune")

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_compress.pruning.kernel_axes import kernel_matrices
 from keras_compress.pruning.layer_alphas import variable_alphas
 from keras_compress.pruning.prunable_weights import find_prunable_weights
+from keras_reweight.core.kernel_axes import kernel_matrices
 from keras_reweight.core.selection import leaf_layers
 from keras_reweight.core.training_callback import TrainingCallback
 from keras_reweight.core.update_scales import UpdateScales

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from keras_reweight.core.configured import Configured
+from keras_reweight.core.configured_value import ConfiguredValue
 from keras_reweight.core.schedules import (
     ScheduleLike,
     check_schedule_like,
@@ -17,7 +17,7 @@ from keras_reweight.core.schedules import (
 from keras_reweight.core.validation import check_number
 
 
-class Evolution(Configured):
+class Evolution(ConfiguredValue):
     """How the connections of a sparse model change: which weights go, which empty places grow.
 
     At every update of `SparseTraining`, in each variable, `drop` names weights that go, and `grow`
@@ -105,12 +105,6 @@ class Evolution(Configured):
     @classmethod
     def from_config(cls, config: dict):
         return cls(**{**config, "fraction": deserialize_schedule(config["fraction"])})
-
-    def __eq__(self, other) -> bool:
-        return type(self) is type(other) and self.get_config() == other.get_config()
-
-    def __hash__(self) -> int:
-        return hash((type(self), repr(self)))
 
 
 def first_of(order: np.ndarray, count: int, shape: tuple[int, ...]) -> np.ndarray:

@@ -8,12 +8,13 @@ from typing import Any, Union
 import keras
 from keras import ops
 
+from keras_reweight.core.configured_value import ConfiguredValue
 from keras_reweight.core.validation import check_integer, check_number
 
 ScheduleLike = Union[float, "Schedule", Callable[[Any], Any]]
 
 
-class Schedule:
+class Schedule(ConfiguredValue):
     """Base of schedules: a serializable callable from the step to a value.
 
     Called with a Python integer it returns a float; called with a tensor (inside a compiled step)
@@ -47,23 +48,6 @@ class Schedule:
 
     def __call__(self, step):
         raise NotImplementedError(f"{type(self).__name__} must define __call__(step).")
-
-    def get_config(self) -> dict:
-        return {}
-
-    @classmethod
-    def from_config(cls, config: dict):
-        return cls(**config)
-
-    def __eq__(self, other) -> bool:
-        return type(self) is type(other) and self.get_config() == other.get_config()
-
-    def __hash__(self) -> int:
-        return hash((type(self), tuple(sorted(self.get_config().items()))))
-
-    def __repr__(self) -> str:
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
-        return f"{type(self).__name__}({arguments})"
 
 
 @keras.saving.register_keras_serializable(package="keras_reweight")

@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 
+from keras_reweight.core.graph_order import after_mark, mark_order
 from keras_reweight.core.masks import update_optimizer
 from keras_reweight.core.state import rebuild_step_functions, sync_model
 
@@ -55,11 +56,14 @@ def _apply(optimizer, hooks: Sequence[UpdateHook], grads, trainable_variables=No
         variables = list(optimizer._trainable_variables)
     else:
         variables = trainable_variables = list(trainable_variables)
+    # What hooks read is the state before the update.
+    mark = mark_order()
 
     def call(position, gradients):
         if position < len(hooks):
             hooks[position](list(gradients), variables, functools.partial(call, position + 1))
         else:
-            type(optimizer).apply(optimizer, gradients, trainable_variables)
+            with after_mark(mark):
+                type(optimizer).apply(optimizer, gradients, trainable_variables)
 
     call(0, list(grads))

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_compress.pruning.allocations.min_keep import floor_counts
+from keras_reweight.core.configured_value import ConfiguredValue
 from keras_reweight.core.validation import check_number, check_sparsity
 
 if TYPE_CHECKING:
     from keras_compress.pruning.context import PruningContext
 
 
-class Allocation:
+class Allocation(ConfiguredValue):
     """Spreads a total sparsity over the variables of a model.
 
     `allocation(scores, sparsity)` gives the number of weights to prune in each variable; which
@@ -93,17 +94,3 @@ class Allocation:
 
     def get_config(self) -> dict:
         return {"min_keep": self.min_keep}
-
-    @classmethod
-    def from_config(cls, config: dict):
-        return cls(**config)
-
-    def __eq__(self, other) -> bool:
-        return type(self) is type(other) and self.get_config() == other.get_config()
-
-    def __hash__(self) -> int:
-        return hash((type(self), tuple(sorted(self.get_config().items()))))
-
-    def __repr__(self) -> str:
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
-        return f"{type(self).__name__}({arguments})"

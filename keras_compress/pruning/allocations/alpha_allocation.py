@@ -14,9 +14,9 @@ from keras_compress.pruning.allocations.min_keep import (
     prune_total,
     refine_sparsities,
 )
-from keras_compress.pruning.kernel_axes import num_eigenvalues
 from keras_compress.pruning.layer_alphas import check_alpha_options, variable_alphas
 from keras_compress.pruning.prunable_weights import innermost_layers
+from keras_reweight.core.kernel_axes import num_eigenvalues
 from keras_reweight.core.validation import check_integer, check_number
 
 
@@ -145,9 +145,6 @@ class AlphaAllocation(Allocation):
             "min_eigenvalues": self.min_eigenvalues,
             **super().get_config(),
         }
-
-    def __hash__(self) -> int:
-        return hash((type(self), repr(self)))
 
 
 def alpha_ratios(alphas: np.ndarray, epsilon: float) -> np.ndarray:

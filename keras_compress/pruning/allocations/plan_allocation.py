@@ -110,6 +110,3 @@ class PlanAllocation(Allocation):
 
     def get_config(self):
         return {"sparsities": dict(self.sparsities)}
-
-    def __hash__(self) -> int:
-        return hash((type(self), tuple(sorted(self.sparsities.items()))))

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_reweight.core.configured_value import ConfiguredValue
+
 
 class CriterionMemory(Protocol):
     """Scores that grow inside the train step; its arrays belong to the state of the callback."""
@@ -22,7 +24,7 @@ class CriterionMemory(Protocol):
     def remove(self) -> None: ...
 
 
-class Criterion:
+class Criterion(ConfiguredValue):
     """Scores weights: where a model is pruned, the lowest scores go first.
 
     A criterion that looks at the weights alone defines `score`; one that needs gradients or
@@ -76,23 +78,6 @@ class Criterion:
             name: String, unique in the model, for names of variables.
         """
         return None
-
-    def get_config(self) -> dict:
-        return {}
-
-    @classmethod
-    def from_config(cls, config: dict):
-        return cls(**config)
-
-    def __eq__(self, other) -> bool:
-        return type(self) is type(other) and self.get_config() == other.get_config()
-
-    def __hash__(self) -> int:
-        return hash((type(self), tuple(sorted(self.get_config().items()))))
-
-    def __repr__(self) -> str:
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
-        return f"{type(self).__name__}({arguments})"
 
 
 def host_value(variable: keras.Variable) -> np.ndarray:

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_compress.pruning.kernel_axes import kernel_axes
 from keras_compress.pruning.patterns.pattern import Pattern
+from keras_reweight.core.kernel_axes import kernel_axes
 from keras_reweight.core.validation import check_integer
 
 

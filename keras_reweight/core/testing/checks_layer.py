@@ -142,6 +142,8 @@ def check_trains_and_saves(row: Row) -> None:
             layers.append(keras.layers.GlobalAveragePooling1D())
         elif rank == 4:
             layers.append(keras.layers.GlobalAveragePooling2D())
+        elif rank == 5:
+            layers.append(keras.layers.GlobalAveragePooling3D())
         model = keras.Sequential([*layers, keras.layers.Dense(tasks.NUM_CLASSES)])
         start = [ops.convert_to_numpy(v).copy() for v in model.trainable_variables]
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

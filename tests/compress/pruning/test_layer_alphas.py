@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from keras_compress.pruning import hill_alpha, layer_alphas
-from keras_compress.pruning.layer_alphas import _squares, _windows
 
 L = keras.layers
 
@@ -54,18 +53,6 @@ def test_values_of_dense_kernels():
     assert found.keys() == expected.keys()
     for path, alpha in found.items():
         assert alpha == pytest.approx(expected[path], rel=1e-4)
-
-
-def test_windows_and_squares():
-    matrix = np.arange(10 * 6).reshape(10, 6)
-    windows = _windows(matrix, 4, 3)
-    # Steps of 3 along the rows and 1 along the columns; none reaches beyond the edge.
-    assert windows.shape == (9, 4, 4)
-    assert windows[:, 0, 0].tolist() == [0, 1, 2, 18, 19, 20, 36, 37, 38]
-    assert len(_windows(matrix, 100, 9)) == 5
-    stack = np.arange(2 * 3 * 7).reshape(2, 3, 7)
-    assert [square.shape for square in _squares(stack)] == [(2, 3, 3)] * 2
-    np.testing.assert_array_equal(_squares(stack)[0], stack.swapaxes(1, 2)[:, :3])
 
 
 def test_every_kind_of_kernel_and_choice_of_layers():

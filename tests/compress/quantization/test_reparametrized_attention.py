@@ -46,6 +46,10 @@ def trained(use_bias=True, **shapes):
     return attention
 
 
+def host(variable):
+    return ops.convert_to_numpy(variable.value)
+
+
 def close(first, second):
     np.testing.assert_allclose(
         ops.convert_to_numpy(first), ops.convert_to_numpy(second), rtol=1e-4, atol=1e-5
@@ -144,6 +148,80 @@ def test_annealing_and_monitors_find_the_product():
     model.fit(X, X, verbose=0, callbacks=[annealing])
     moved = ops.convert_to_numpy(layer.product_kernel.value) != before
     assert moved.mean() < 0.5
+
+
+def attention_model(**quantizers):
+    """A model of one quantized attention, and the attention."""
+    layer = convert(trained(), **quantizers)
+    inputs = keras.Input((5, 6))
+    return keras.Model(inputs, layer(inputs)), layer
+
+
+def test_freezing_leaves_the_product_on_its_grid(tmp_path):
+    model, layer = attention_model(weight=kc.quantizers.StatsQuantizer(bits=3))
+    plain = kc.freeze(model)
+    (frozen,) = (one for one in plain.layers if isinstance(one, kc.layers.ReparametrizedAttention))
+    assert not frozen.is_quantized and not frozen.quantized_matrices()
+    for name, values in layer.computed_matrices().items():
+        np.testing.assert_array_equal(*map(ops.convert_to_numpy, (getattr(frozen, name), values)))
+    close(plain(X), model(X))
+    form = kc.quantization.quantized_form(model)
+    assert {matrix.bits for matrix in form.matrices.values()} == {3}
+    sizes = {matrix.shape: matrix.num_bytes for matrix in form.matrices.values()}
+    # Codes, and a scale for each head and key position, head and value, output.
+    assert sizes == {(6, 2, 6): 27 + 48, (6, 2, 3): 14 + 24, (2, 3, 6): 14 + 24}
+    size = sum(sizes.values()) + 4 * (2 * 6 + 2 * 3 + 6)
+    assert kc.quantization.packed_size(model) == kc.quantization.packed_size(form) == size
+    summary = kc.quantization.quantization_summary(model)
+    assert summary.packed_bytes == size and summary.layers[0].weight_bits["product_kernel"] == 3
+    assert not summary.skipped
+    kc.quantization.save_packed(model, tmp_path / "model")
+    close(kc.quantization.load_packed(tmp_path / "model")(X), plain(X))
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_frozen_activations_are_float_and_their_ranges_kept(use_bias):
+    layer = convert(trained(use_bias=use_bias), activation=kc.quantizers.LSQQuantizer(bits=8))
+    layer.calibrate(X)
+    for bias in (layer.product_bias, layer.product_offset):
+        bias.assign(RNG.normal(size=bias.shape).astype("float32"))
+    inputs = keras.Input((5, 6))
+    model = keras.Model(inputs, layer(inputs))
+    with pytest.raises(ValueError, match="quantize activations"):
+        kc.freeze(model)
+    names = ["product_kernel", "value_kernel", "output_kernel", "value_bias", "output_bias"]
+    biases = {"value_bias": np.zeros((2, 3)), "output_bias": np.zeros(6)}
+    values = [
+        biases[name] if getattr(layer, name) is None else host(getattr(layer, name))
+        for name in names
+    ]
+    both = host(layer.product_bias) + host(layer.product_offset)
+    frozen = kc.freeze(model, activations="drop")
+    close(frozen(X), reference(X, *values, both, 3))
+    form = kc.quantization.quantized_form(model)
+    assert [one.bits for one in form.ranges.values()] == [8]
+    assert list(form.report["outputs"]) == [f"{layer.name}/product"]
+    summary = kc.quantization.quantization_summary(model)
+    assert summary.layers[0].activation_bits == 8
+
+
+def test_an_attention_that_a_subclassed_model_holds_is_frozen():
+    @keras.saving.register_keras_serializable(package="tests")
+    class Net(keras.Model):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.attention = kc.layers.ReparametrizedAttention(
+                2, 3, weight=kc.quantizers.LSQQuantizer(bits=4)
+            )
+
+        def call(self, x):
+            return self.attention(x)
+
+    net = Net()
+    expected = net(X)
+    plain = kc.freeze(net)
+    assert type(plain) is Net and not plain.attention.is_quantized
+    close(plain(X), expected)
 
 
 def test_what_cannot_be_converted():

@@ -121,6 +121,14 @@ def test_layers_in_a_special_state_are_refused():
     assert "already quantized by Keras (int8)" in refusal(dense)
     assert "already quantization-aware" in refusal(kc.layers.QuantizeAware(layers.Dense(3)))
 
+    class Bent(layers.Dense):
+        def effective_kernel(self):
+            return self.kernel**3
+
+    bent = Bent(3)
+    bent.build((None, 4))
+    assert "fold it first" in refusal(bent)
+
     class Own(keras.Model):
         pass
 

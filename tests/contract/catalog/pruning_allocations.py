@@ -11,7 +11,6 @@ from keras_reweight.core.testing.tasks import functional
 from tests.compress.pruning import (
     models,
     test_gini_index,
-    test_hill_alpha,
     test_layer_alphas,
     test_plan_sparsities,
     test_pq_index,
@@ -24,6 +23,7 @@ from tests.compress.pruning.allocations import (
     test_uniform_plus_allocation,
 )
 from tests.compress.pruning.patterns import test_block_pattern, test_nm_pattern, test_tied_gates
+from tests.core import test_hill_alpha
 
 _RNG = np.random.default_rng(0)
 _SCORES = [np.abs(_RNG.normal(size=shape)) for shape in ((2, 3, 4), (5, 8), (6, 3))]

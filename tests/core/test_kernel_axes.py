@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 
-from keras_compress.pruning.kernel_axes import kernel_axes, kernel_matrices, num_eigenvalues
+from keras_reweight.core.kernel_axes import kernel_axes, kernel_matrices, num_eigenvalues
 
 L = keras.layers
 

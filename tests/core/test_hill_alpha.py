@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_compress.pruning import hill_alpha
-from keras_compress.pruning.hill_alpha import hill_fit
+from keras_reweight.core.hill_alpha import hill_alpha, hill_fit
 
 EIGENVALUES = np.array([0.1, 0.2, 0.4, 0.5, 0.8, 1.0, 1.6, 2.5, 4.0, 9.0])
 
