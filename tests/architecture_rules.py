@@ -16,7 +16,7 @@ PACKAGES = ("keras_compress", "keras_reweight")
 CORE = "keras_reweight.core"
 VERSION_MODULE = "keras_reweight._version"
 BACKENDS = frozenset({"jax", "jaxlib", "tensorflow", "torch"})
-RUNTIME_DEPENDENCIES = frozenset({"keras", "numpy", "safetensors"})
+RUNTIME_DEPENDENCIES = frozenset({"keras", "numpy", "safetensors", "scipy"})
 # Whoever computes a weight, a loss, a score or a code does not know who calls it.
 KNOW_NOTHING_OF_CALLBACKS = (
     "keras_compress.analysis",
@@ -38,19 +38,26 @@ KNOW_NOTHING_OF_CALLBACKS = (
     "keras_compress.sharing",
     "keras_compress.sparse_training",
     "keras_compress.structured",
+    "keras_reweight.adversarial",
+    "keras_reweight.analysis",
+    "keras_reweight.attacks",
     "keras_reweight.constraints",
     "keras_reweight.core",
     "keras_reweight.data",
     "keras_reweight.distributed",
+    "keras_reweight.editing",
     "keras_reweight.initializers",
     "keras_reweight.layers",
     "keras_reweight.losses",
+    "keras_reweight.matching",
     "keras_reweight.meta",
     "keras_reweight.metric_learning",
     "keras_reweight.mixing",
     "keras_reweight.optimizers",
     "keras_reweight.scores",
     "keras_reweight.selection",
+    "keras_reweight.sharpness",
+    "keras_reweight.tasks",
     "keras_reweight.weightings",
 )
 UNSAFE_MODULES = frozenset(

@@ -132,9 +132,9 @@ def test_the_wheel_holds_the_two_typed_packages_and_nothing_else(tmp_path):
     assert sources == {name for name in names if name.endswith(".py")}
 
 
-def test_the_core_depends_on_three_packages():
+def test_the_core_depends_on_four_packages():
     names = {Requirement(requirement).name for requirement in PROJECT["dependencies"]}
-    assert names == {"keras", "numpy", "safetensors"}
+    assert names == {"keras", "numpy", "safetensors", "scipy"}
 
 
 def test_the_extras():

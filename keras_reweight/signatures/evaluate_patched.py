@@ -9,7 +9,8 @@ from typing import Any
 import keras
 
 from keras_reweight.core.random_state import preserved_random_state
-from keras_reweight.core.validation import check_integer, check_number
+from keras_reweight.core.validation import check_integer
+from keras_reweight.signatures.alpha import Alpha, strengths
 from keras_reweight.signatures.live_weights import assign_all, read_variable
 from keras_reweight.signatures.patch import Patch
 from keras_reweight.signatures.patched import named_patches, patched
@@ -31,7 +32,7 @@ class EvaluatePatched(keras.callbacks.Callback):
             those, a `PyDataset` or another data set.
         y: Targets as for `model.evaluate`, array of shape `(samples, ...)` and any numeric dtype;
             `None` if `x` is a data set. Defaults to `None`.
-        alpha: Float, strength of the patches. Defaults to `1.0`.
+        alpha: Float, strength of the patches, or what else `patched` takes. Defaults to `1.0`.
         batch_size: Integer, batch size of the evaluation, or `None` for Keras' default.
 
     Returns:
@@ -41,7 +42,7 @@ class EvaluatePatched(keras.callbacks.Callback):
         TypeError: If `signatures` is neither a patch nor a dict of patches, or `alpha` not a
             number.
         ValueError: If `signatures` is empty or `alpha` not finite; when training begins, if a
-            patch is of another architecture.
+            patch is of another architecture, or does not change a layer that `alpha` names.
 
     Example:
 
@@ -73,11 +74,10 @@ class EvaluatePatched(keras.callbacks.Callback):
         x: Any,
         y: Any = None,
         *,
-        alpha: float = 1.0,
+        alpha: Alpha | Mapping[str, Alpha] = 1.0,
         batch_size: int | None = None,
     ):
         super().__init__()
-        check_number("alpha", alpha)
         if batch_size is not None:
             check_integer("batch_size", batch_size, minimum=1)
         self.signatures = signatures
@@ -88,8 +88,9 @@ class EvaluatePatched(keras.callbacks.Callback):
         self._patches()
 
     def on_train_begin(self, logs=None):
-        for name, (patch, _) in self._patches().items():
+        for name, (patch, alpha) in self._patches().items():
             check_fits(self.model, patch, name)
+            strengths(self.model, patch, alpha)
 
     def on_epoch_end(self, epoch, logs=None):
         # The property brings the state of a JAX epoch back into the variables.
@@ -100,7 +101,7 @@ class EvaluatePatched(keras.callbacks.Callback):
         with preserved_random_state():
             for name, (patch, alpha) in self._patches().items():
                 # A user's own patcher may have a patch of this name on.
-                with patched(model, {f"EvaluatePatched/{name}": patch}, alpha):
+                with patched(model, patch.renamed(f"EvaluatePatched/{name}"), alpha):
                     results[name] = model.evaluate(
                         self.x,
                         self.y,

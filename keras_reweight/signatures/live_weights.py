@@ -14,14 +14,29 @@ from keras_reweight.core.state import sync_model
 
 def read_variable(variable: keras.Variable) -> np.ndarray:
     """A host copy that shares no memory with the backend."""
-    return np.array(ops.convert_to_numpy(variable.value), order="C", copy=True)
+    array = np.asarray(ops.convert_to_numpy(variable.value))
+    flags = array.flags
+    if flags.owndata and flags.writeable and flags.c_contiguous:
+        # Some backends have made the copy already.
+        return array
+    return np.array(array, order="C", copy=True)
 
 
 def array_digest(array: np.ndarray) -> str:
     """SHA-256 of dtype, shape and bytes."""
     total = hashlib.sha256(f"{array.dtype}|{array.shape}|".encode())
-    total.update(array.tobytes())
+    total.update(bytes_of(array).data)
     return total.hexdigest()
+
+
+def bytes_of(array: np.ndarray) -> np.ndarray:
+    """The bytes of an array in C order, without a copy where it is in that order."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
+def variable_digest(variable: keras.Variable) -> str:
+    """`array_digest` of what a variable holds now."""
+    return array_digest(ops.convert_to_numpy(variable.value))
 
 
 def read_weights(model: keras.Model, indices: Sequence[int] | None = None) -> dict[int, np.ndarray]:

@@ -11,12 +11,7 @@ from typing import Any, Self
 import keras
 import numpy as np
 
-from keras_reweight.core.validation import (
-    check_built,
-    check_choice,
-    check_integer,
-    check_number,
-)
+from keras_reweight.core.validation import check_built, check_choice, check_number
 from keras_reweight.signatures import codecs, patch_file
 from keras_reweight.signatures.architecture import Architecture
 
@@ -30,11 +25,9 @@ class Patch:
     space in float64: `patch * 0.5`, `-patch`, `a + b`, `a - b`, `sum([a, b])`. Scaling keeps the
     stored form, so a compressed patch stays compressed; adding decodes both.
 
-    Make one with `Patch.from_deltas(model, [(variable, delta), ...])`, which skips nothing and
-    raises for what does not fit, or with a method that returns one.
-
     Args:
-        architecture: `Architecture` of the models the patch fits.
+        architecture: `Architecture` of the models the patch fits; to make a patch by hand, use
+            `Patch.from_deltas(model, [(variable, delta), ...])`.
         entries: Dict from position in `model.weights` to `codecs.Encoded`.
         name: String, under which a patcher keeps the patch.
         kind: String, what the patch is.
@@ -132,19 +125,21 @@ class Patch:
         check_built(model, "Patch.from_deltas")
         architecture = Architecture.of(model)
         position = {id(variable): index for index, variable in enumerate(model.weights)}
-        arrays: dict[int, np.ndarray] = {}
-        for variable, delta in deltas:
-            index = position.get(id(variable))
-            if index is None or index in arrays:
-                problem = "is not a weight of" if index is None else "is given twice for"
-                raise ValueError(f"`deltas`: {variable!r} {problem} model {model.name!r}.")
-            if isinstance(delta, keras.Variable) or keras.ops.is_tensor(delta):
-                delta = keras.ops.convert_to_numpy(delta)
-            arrays[index] = np.array(delta, dtype=np.float64)
-        entries = codecs.encode_all(architecture, arrays, "float64")
-        return cls(architecture, entries, name=name, kind=kind, sources=sources)
+        seen: set[int] = set()
 
-    # What it holds ---------------------------------------------------------------------------
+        def arrays():
+            for variable, delta in deltas:
+                index = position.get(id(variable))
+                if index is None or index in seen:
+                    problem = "is not a weight of" if index is None else "is given twice for"
+                    raise ValueError(f"`deltas`: {variable!r} {problem} model {model.name!r}.")
+                seen.add(index)
+                if isinstance(delta, keras.Variable) or keras.ops.is_tensor(delta):
+                    delta = keras.ops.convert_to_numpy(delta)
+                yield index, np.asarray(delta, dtype=np.float64)
+
+        entries = codecs.encode_all(architecture, arrays(), codec="float64")
+        return cls(architecture, entries, name=name, kind=kind, sources=sources)
 
     @property
     def indices(self) -> tuple[int, ...]:
@@ -168,6 +163,10 @@ class Patch:
 
     def delta(self, weight: int | str) -> np.ndarray:
         """The float64 array added to a weight, given by its position or its path."""
+        return self.coefficient * codecs.decode(self.stored(weight))
+
+    def stored(self, weight: int | str) -> codecs.Encoded:
+        """The stored change of a weight; `delta` is `coefficient` times what it decodes to."""
         index = weight
         if isinstance(weight, str):
             found = [i for i in self._entries if self.architecture[i].path == weight]
@@ -177,7 +176,7 @@ class Patch:
                 f"`weight`={weight!r} is not changed by patch {self.name!r}; it changes "
                 f"{dict(zip(self.indices, self.paths, strict=True))}."
             )
-        return self.coefficient * codecs.decode(self._entries[index])
+        return self._entries[index]
 
     def digest(self) -> str:
         """SHA-256 of all content, name included."""
@@ -189,32 +188,35 @@ class Patch:
             f"{len(self._entries)} of {len(self.architecture)} weights, {self.nbytes} bytes)"
         )
 
-    # New patches from old --------------------------------------------------------------------
-
     def renamed(self, name: str) -> Self:
         """The same patch under another name."""
         return self._replaced(name=name)
 
+    def moved(self, architecture: Architecture, places: Mapping[int, int]) -> Self:
+        """The same changes for other weights, given as old position -> new position."""
+        entries = {places[index]: encoded for index, encoded in self._entries.items()}
+        return self._replaced(architecture=architecture, entries=entries)
+
     def compress(
-        self, codec: str = "int8", *, rank: int | None = None, energy: float = 0.9
+        self,
+        codec: str = "int8",
+        *,
+        rank: int | None = None,
+        energy: float = 0.9,
+        density: float | None = None,
     ) -> Self:
         """A smaller patch.
 
         `"int8"` stores one scale per output channel (the last axis), so each number is off by at
         most half its scale. `"low_rank_int8"` stores two int8 factors of each kernel, seen as a
         matrix with one column per output channel, where that is smaller: `rank` columns, or as
-        many as keep `energy` of the squared sum. Both leave arrays of one axis in float32.
-        `"float32"` halves the size, `"float64"` is exact.
+        many as keep `energy` of the squared sum. `"sparse_int8"` keeps the largest numbers of each
+        kernel (a share of `density`, by default 0.1) at two bytes each, where that is smaller. All
+        three leave arrays of one axis in float32. The others round every number once.
         """
-        check_choice("codec", codec, codecs.CODECS)
-        if rank is not None:
-            check_integer("rank", rank, minimum=1)
-            if codec != "low_rank_int8":
-                raise ValueError(f"`rank`={rank!r} is for codec 'low_rank_int8', got {codec!r}.")
-        check_number("energy", energy, exclusive_minimum=0.0, maximum=1.0)
-        entries = codecs.encode_all(
-            self.architecture, {i: self.delta(i) for i in self.indices}, codec, rank, energy
-        )
+        options = codecs.check_options(codec, rank, energy, density)
+        deltas = ((index, self.delta(index)) for index in self.indices)
+        entries = codecs.encode_all(self.architecture, deltas, **options)
         return self._replaced(entries=entries, coefficient=1.0)
 
     def __mul__(self, factor: float) -> Self:
@@ -233,11 +235,13 @@ class Patch:
         if not isinstance(other, Patch):
             return NotImplemented
         self.architecture.check(other.architecture, f"Patch {other.name!r}, to be added,")
-        arrays = {index: self.delta(index) for index in self.indices}
-        for index in other.indices:
-            arrays[index] = arrays.get(index, 0.0) + other.delta(index)
+        both = (self, other)
+        sums = (
+            (index, np.asarray(sum(one.delta(index) for one in both if index in one.indices)))
+            for index in sorted({*self.indices, *other.indices})
+        )
         return self._replaced(
-            entries=codecs.encode_all(self.architecture, arrays, "float64"),
+            entries=codecs.encode_all(self.architecture, sums, codec="float64"),
             name=f"{self.name}+{other.name}",
             kind=self.kind if self.kind == other.kind else "composition",
             coefficient=1.0,
@@ -245,13 +249,10 @@ class Patch:
         )
 
     def __radd__(self, other: Any) -> Self:
-        # The start value of `sum`.
-        return self if isinstance(other, int) and other == 0 else NotImplemented
+        return self if isinstance(other, int) and other == 0 else NotImplemented  # of `sum`
 
     def __sub__(self, other: Patch) -> Self:
         return self + -other if isinstance(other, Patch) else NotImplemented
-
-    # Files and models ------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the patch as it is stored now; the same patch gives the same bytes."""
@@ -269,7 +270,7 @@ class Patch:
         return cls(**vars(content))
 
     def patched(
-        self, model: keras.Model, alpha: float = 1.0
+        self, model: keras.Model, alpha: float | Mapping[Any, float] = 1.0
     ) -> contextlib.AbstractContextManager[keras.Model]:
         """`with patch.patched(model): ...`, see `patched`."""
         from keras_reweight.signatures.patched import patched

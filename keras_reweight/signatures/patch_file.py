@@ -29,12 +29,13 @@ import safetensors.numpy
 from keras_reweight.core.files import write_atomically
 from keras_reweight.signatures import codecs
 from keras_reweight.signatures.architecture import Architecture, WeightSpec
+from keras_reweight.signatures.live_weights import bytes_of
 
 FORMAT = "kr-signature/1"
 
 _KEY = "kr_signature"
 _FIELDS = {"format", "kind", "name", "coefficient", "sources", "model", "entries", "sha256"}
-_DTYPES = {"F64": np.float64, "F32": np.float32, "I8": np.int8}
+_DTYPES = frozenset({"F64", "F32", "F16", "I8", "U8"})
 _MAX_HEADER = 100_000_000
 
 
@@ -128,7 +129,7 @@ def _seal(header, tensors):
     for name in sorted(tensors):
         array = tensors[name]
         total.update(f"|{name}|{array.dtype}|{array.shape}|".encode())
-        total.update(array.tobytes())
+        total.update(bytes_of(array).data)
     return total.hexdigest()
 
 

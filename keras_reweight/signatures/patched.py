@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import keras
 
-from keras_reweight.core.validation import check_built, check_number
+from keras_reweight.core.validation import check_built
+from keras_reweight.signatures.alpha import Alpha, check_alpha, strengths
 from keras_reweight.signatures.patch import Patch
 from keras_reweight.signatures.signature_patcher import (
     SignaturePatcher,
@@ -19,7 +21,7 @@ from keras_reweight.signatures.signature_patcher import (
 def patched(
     model: keras.Model,
     signatures: Patch | Mapping[str, Patch],
-    alpha: float | Mapping[str, float] = 1.0,
+    alpha: Alpha | Mapping[str, Alpha] = 1.0,
 ) -> contextlib.AbstractContextManager[keras.Model]:
     """Patch a model inside a `with` block, and restore it bit for bit on exit.
 
@@ -30,7 +32,9 @@ def patched(
     Args:
         model: A built `keras.Model`.
         signatures: A `Patch`, or a dict from name to `Patch`.
-        alpha: Float, strength of all patches, or a dict from name to float. Defaults to `1.0`.
+        alpha: Float, strength of all patches; for a `Patch`, or a dict from layers to floats as
+            for `SignaturePatcher`; for several patches, or a dict from name to one of these.
+            Defaults to `1.0`.
 
     Returns:
         A context manager that gives the model.
@@ -38,8 +42,9 @@ def patched(
     Raises:
         TypeError: If `signatures` is neither a patch nor a dict of patches, or an alpha not a
             number.
-        ValueError: If `signatures` is empty, names in `alpha` differ, a name is already active, a
-            patch is of another architecture or a weight would overflow; nothing is patched then.
+        ValueError: If `signatures` is empty, names or layers in `alpha` do not fit, a name is
+            already active, a patch is of another architecture or a weight would overflow; nothing
+            is patched then.
         RuntimeError: On exit, if the weights were changed inside the block.
 
     Example:
@@ -62,8 +67,9 @@ def patched(
     """
     check_built(model, "patched")
     patches = named_patches(signatures, alpha)
-    for name, (patch, _) in patches.items():
+    for name, (patch, strength) in patches.items():
         check_fits(model, patch, name)
+        strengths(model, patch, strength)
     return _patched(model, patches)
 
 
@@ -84,11 +90,11 @@ def _patched(model, patches) -> Iterator[keras.Model]:
 
 
 def named_patches(
-    signatures: Patch | Mapping[str, Patch], alpha: float | Mapping[str, float]
-) -> dict[str, tuple[Patch, float]]:
-    """Name -> (patch, alpha)."""
+    signatures: Patch | Mapping[str, Patch], alpha: Any
+) -> dict[str, tuple[Patch, Alpha]]:
+    """Name -> (patch, alpha), checked."""
     if isinstance(signatures, Patch):
-        signatures = {signatures.name: signatures}
+        return named_patches({signatures.name: signatures}, {signatures.name: alpha})
     if not isinstance(signatures, Mapping):
         raise TypeError(f"`signatures` must be a Patch or a dict of patches, got {signatures!r}.")
     if not signatures:
@@ -98,12 +104,11 @@ def named_patches(
             raise TypeError(f"`signatures` needs strings as names, got {name!r}.")
         if not isinstance(patch, Patch):
             raise TypeError(f"`signatures`[{name!r}] must be a Patch, got {patch!r}.")
-    if not isinstance(alpha, Mapping):
-        alpha = dict.fromkeys(signatures, alpha)
-    if set(alpha) != set(signatures):
+    alphas = alpha if isinstance(alpha, Mapping) else dict.fromkeys(signatures, alpha)
+    if set(alphas) != set(signatures):
         raise ValueError(
-            f"`alpha` names {sorted(alpha)}, but the signatures are {sorted(signatures)}."
+            f"`alpha` names {sorted(alphas)}, but the signatures are {sorted(signatures)}."
         )
-    for value in alpha.values():
-        check_number("alpha", value)
-    return {name: (patch, alpha[name]) for name, patch in signatures.items()}
+    for value in alphas.values():
+        check_alpha(value)
+    return {name: (patch, alphas[name]) for name, patch in signatures.items()}

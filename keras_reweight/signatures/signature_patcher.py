@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from keras_reweight.core.state import sync_model
-from keras_reweight.core.validation import check_built, check_number
+from keras_reweight.core.validation import check_built
+from keras_reweight.signatures.alpha import Alpha, plain_alpha, strengths
 from keras_reweight.signatures.architecture import Architecture
-from keras_reweight.signatures.live_weights import array_digest, assign_all, read_variable
+from keras_reweight.signatures.encoded import row_reader
+from keras_reweight.signatures.live_weights import read_variable, variable_digest
 from keras_reweight.signatures.patch import Patch
+from keras_reweight.signatures.shift import shifted
 
 # Model -> the patcher that has patches on it, as a weak reference: a patcher holds its model.
 _ACTIVE: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+class _Active(NamedTuple):
+    """A patch that is on, its strength as given, and for each weight."""
+
+    patch: Patch
+    alpha: Alpha
+    strengths: dict[int, float]
 
 
 class SignaturePatcher:
@@ -29,6 +41,9 @@ class SignaturePatcher:
 
     - `apply(patch, alpha=1.0, name=None)` adds a patch, by default under its own name;
     - `set_alpha(name, alpha)`, `remove(name)`, `revert()` (all of them); `active` shows them;
+    - `alpha` is a number, or a dict from layers to numbers: a layer name, a `re.Pattern`, a
+      predicate, a layer, `shallow(2)` or a tuple of these; the key `None` is for all other layers
+      of the patch, which else have 1.0;
     - training between these calls is found out: they raise `RuntimeError` until `commit()` (the
       present weights become the original), `rebase()` (go on with the patches on; `exact` is then
       `False`, as the new originals are computed) or `revert(discard=True)` (lose the training).
@@ -46,7 +61,7 @@ class SignaturePatcher:
         TypeError: If `model` is not a model, a patch not a `Patch`, or an alpha not a number.
         ValueError: If `model` is not built or patched by another patcher; if a patch is of another
             architecture, a name taken or unknown, an alpha not finite or so large that a weight
-            overflows.
+            overflows, or for layers that the patch does not change.
         RuntimeError: If weights were changed, replaced or added while patches were on.
 
     Example:
@@ -71,14 +86,14 @@ class SignaturePatcher:
         None; undoing a patch by subtracting it changes about a tenth of all float words.
 
     Cost:
-        Host memory of the touched weights; every call reads and hashes them, and writes those
-        whose patches changed.
+        Host memory of the touched weights. Every call reads and hashes them, and computes and
+        writes those whose patches changed, one after another.
     """
 
     def __init__(self, model: keras.Model):
         check_built(model, "SignaturePatcher")
         self.model = model
-        self._active: dict[str, tuple[Patch, float]] = {}
+        self._active: dict[str, _Active] = {}
         self._variables: list[keras.Variable] = []
         self._base: dict[int, np.ndarray] = {}
         self._written: dict[int, str] = {}
@@ -86,41 +101,41 @@ class SignaturePatcher:
         self._check_claim()
 
     @property
-    def active(self) -> dict[str, float]:
+    def active(self) -> dict[str, Alpha]:
         """Name -> alpha of the patches that are on, by name."""
-        return {name: self._active[name][1] for name in sorted(self._active)}
+        return {name: plain_alpha(self._active[name].alpha) for name in sorted(self._active)}
 
     @property
     def exact(self) -> bool:
         """Whether taking the patches off restores bytes that the model once had."""
         return self._exact
 
-    def apply(self, signature: Patch, alpha: float = 1.0, name: str | None = None) -> None:
+    def apply(self, signature: Patch, alpha: Alpha = 1.0, name: str | None = None) -> None:
         """Add one patch."""
         if not isinstance(signature, Patch):
             raise TypeError(f"`signature` must be a Patch, got {signature!r}.")
         self.apply_all({signature.name if name is None else name: (signature, alpha)})
 
-    def apply_all(self, patches: Mapping[str, tuple[Patch, float]]) -> None:
+    def apply_all(self, patches: Mapping[str, tuple[Patch, Alpha]]) -> None:
         """Add several patches, given as name -> (patch, alpha), or none of them."""
+        added = {}
         for name, (patch, alpha) in patches.items():
             if not isinstance(name, str):
                 raise TypeError(f"`name` must be a string, got {name!r}.")
-            check_number("alpha", alpha)
             if name in self._active:
                 raise ValueError(
                     f"`name`={name!r} is already active: pass another `name`, or use `set_alpha`."
                 )
             check_fits(self.model, patch, name)
+            added[name] = self._with_alpha(patch, alpha)
         self._check_claim()
-        added = {name: (patch, float(alpha)) for name, (patch, alpha) in patches.items()}
         self._change_to({**self._active, **added})
 
-    def set_alpha(self, name: str, alpha: float) -> None:
+    def set_alpha(self, name: str, alpha: Alpha) -> None:
         """Change the strength of an active patch."""
         self._check_names([name])
-        check_number("alpha", alpha)
-        self._change_to({**self._active, name: (self._active[name][0], float(alpha))})
+        changed = self._with_alpha(self._active[name].patch, alpha)
+        self._change_to({**self._active, name: changed})
 
     def remove(self, name: str) -> None:
         """Take one patch off."""
@@ -133,11 +148,7 @@ class SignaturePatcher:
 
     def revert(self, *, discard: bool = False) -> None:
         """Take all patches off; with `discard` even if that loses later changes of the weights."""
-        if discard:
-            self._check_variables()
-            self._write({}, dict(self._base), {})
-        else:
-            self._change_to({})
+        self._change_to({}, discard=discard)
 
     def commit(self) -> None:
         """Forget the originals: the weights stay as they are now, and no patch is on."""
@@ -146,82 +157,93 @@ class SignaturePatcher:
     def rebase(self) -> None:
         """Make the present weights without the patches the new originals; the patches stay on."""
         self._check_variables()
+        without = {
+            name: on._replace(strengths={i: -value for i, value in on.strengths.items()})
+            for name, on in self._active.items()
+        }
+        # Weights that overflow without their patches are found before any original is replaced.
+        moved = {}
         for index in self._changed():
             current = read_variable(self._variables[index])
-            self._base[index] = self._shifted(index, current, -self._total(index, self._active))
-            self._written[index] = array_digest(current)
+            moved[index] = self._shifted(index, current, without)
+        for index, base in moved.items():
+            self._base[index] = base
+            self._written[index] = variable_digest(self._variables[index])
             self._exact = False
 
-    # How it works ----------------------------------------------------------------------------
+    def _with_alpha(self, patch, alpha):
+        return _Active(patch, plain_alpha(alpha), strengths(self.model, patch, alpha))
 
-    def _change_to(self, target):
-        """Compute everything first, then write all or nothing, then remember."""
+    def _change_to(self, target, discard=False):
+        """Weight by weight; if one fails, those that were written are put back."""
         self._check_variables()
-        changed = [self._variables[index].path for index in self._changed()]
+        changed = [] if discard else [self._variables[index].path for index in self._changed()]
         if changed:
             raise RuntimeError(
                 f"Weights of model {self.model.name!r} were changed while patched (by training?): "
                 f"{changed}. Call `commit()` to keep them as they are, `rebase()` to keep the "
                 "change and the patches, or `revert(discard=True)` to lose the change."
             )
+        base, written = dict(self._base), dict(self._written)
+        # The earlier bytes of what was written, or `None` where they can be computed anew.
+        begun: dict[int, np.ndarray | None] = {}
+        try:
+            for index in self._touched(target):
+                variable = self._variables[index]
+                if index not in base:
+                    base[index] = read_variable(variable)
+                moved = self._shifted(index, base[index], target)
+                begun[index] = None if self._exact and not discard else read_variable(variable)
+                variable.assign(moved)
+                if any(index in on.strengths for on in target.values()):
+                    written[index] = variable_digest(variable)
+        except BaseException:
+            for index, earlier in reversed(begun.items()):
+                if earlier is None:
+                    earlier = self._shifted(index, base[index], self._active)
+                self._variables[index].assign(earlier)
+            raise
+        self._settle(base, written, target)
+
+    def _touched(self, target):
+        """Positions of the weights whose patches or strengths change."""
         touched = set()
         for name in {*self._active, *target}:
             before, after = self._active.get(name), target.get(name)
-            if before != after:
-                touched.update((after or before)[0].indices)
-        base = dict(self._base)
-        for index in sorted(touched - set(base)):
-            base[index] = read_variable(self._variables[index])
-        arrays = {
-            index: self._shifted(index, base[index], self._total(index, target))
-            for index in sorted(touched)
-        }
-        self._write(base, arrays, target)
+            if before is None or after is None or before.patch is not after.patch:
+                touched.update(*(on.strengths for on in (before, after) if on is not None))
+            else:
+                touched.update(
+                    index
+                    for index, strength in after.strengths.items()
+                    if strength != before.strengths[index]
+                )
+        return sorted(touched)
 
-    def _write(self, base, arrays, target):
-        assign_all([(self._variables[index], array) for index, array in arrays.items()])
-        self._settle(base, arrays, target)
-
-    def _settle(self, base, arrays, target):
-        patched = {index for patch, _ in target.values() for index in patch.indices}
-        # Of what was read back: PyTorch has its own bfloat16 NaN, whatever was written.
-        digests = {
-            index: array_digest(read_variable(self._variables[index]))
-            for index in patched.intersection(arrays)
-        }
+    def _settle(self, base, written, target):
+        patched = {index for on in target.values() for index in on.strengths}
         self._base = {index: base[index] for index in patched}
-        self._written = {index: {**self._written, **digests}[index] for index in patched}
+        self._written = {index: written[index] for index in patched}
         self._active = target
         if target:
             _ACTIVE[self.model] = weakref.ref(self)
         elif active_patcher(self.model) is None:
             _ACTIVE.pop(self.model, None)
 
-    def _total(self, index, patches):
-        total = np.zeros(self._variables[index].shape)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for name in sorted(patches):
-                patch, alpha = patches[name]
-                if alpha != 0.0 and index in patch.indices:
-                    total = total + alpha * patch.delta(index)
-        return total
-
-    def _shifted(self, index, base, total):
-        with np.errstate(over="ignore", invalid="ignore"):
-            moved = np.asarray(base.astype(np.float64) + total).astype(base.dtype)
-        if (np.isfinite(base) & ~np.isfinite(moved)).any():
-            raise ValueError(
-                f"`alpha`: weight {self._variables[index].path!r} would overflow {base.dtype}."
-            )
-        # Adding zero would turn -0.0 into 0.0.
-        return np.where(total == 0.0, base, moved)
+    def _shifted(self, index, base, patches):
+        terms = [
+            (on.strengths[index], on.patch.coefficient, row_reader(on.patch.stored(index)))
+            for _, on in sorted(patches.items())
+            if on.strengths.get(index, 0.0) != 0.0
+        ]
+        return shifted(base, terms, self._variables[index].path)
 
     def _changed(self):
         """Touched weights that no longer are what was written last."""
         return [
             index
             for index, digest in self._written.items()
-            if array_digest(read_variable(self._variables[index])) != digest
+            if variable_digest(self._variables[index]) != digest
         ]
 
     def _check_variables(self):

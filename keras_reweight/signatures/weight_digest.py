@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from keras_reweight.core.state import sync_model
 from keras_reweight.core.validation import check_built
-from keras_reweight.signatures.live_weights import array_digest, read_weights
+from keras_reweight.signatures.live_weights import array_digest
 
 
 def weight_digest(model: keras.Model) -> str:
@@ -45,12 +46,29 @@ def weight_digest(model: keras.Model) -> str:
         None; SHA-256 is FIPS 180-4.
     """
     check_built(model, "weight_digest")
-    return digest_of(read_weights(model))
+    sync_model(model)
+    total = RunningDigest()
+    for index, variable in enumerate(model.weights):
+        total.add(index, keras.ops.convert_to_numpy(variable.value))
+    return total.hexdigest()
 
 
 def digest_of(arrays: Mapping[int, np.ndarray]) -> str:
     """SHA-256 over arrays by position."""
-    total = hashlib.sha256()
+    total = RunningDigest()
     for index in sorted(arrays):
-        total.update(f"{index}:{array_digest(arrays[index])}|".encode())
+        total.add(index, arrays[index])
     return total.hexdigest()
+
+
+class RunningDigest:
+    """`digest_of` for arrays that come one after another, in ascending positions."""
+
+    def __init__(self):
+        self._total = hashlib.sha256()
+
+    def add(self, index: int, array: np.ndarray) -> None:
+        self._total.update(f"{index}:{array_digest(array)}|".encode())
+
+    def hexdigest(self) -> str:
+        return self._total.hexdigest()

@@ -22,7 +22,9 @@ class WeightSelection:
     skipped: dict[str, str]
 
 
-def select_weights(model: keras.Model, layers: Any, batch_norm: str) -> WeightSelection:
+def select_weights(
+    model: keras.Model, layers: Any, batch_norm: str, argument: str = "layers"
+) -> WeightSelection:
     """Floating-point weights of the layers that `layers` names.
 
     A layer with sublayers, given by name or as an object, stands for all layers inside it; an
@@ -51,7 +53,11 @@ def select_weights(model: keras.Model, layers: Any, batch_norm: str) -> WeightSe
         return None if wanted(layer) else "no floating-point weights to change"
 
     selection = select_layers(
-        model, _open_containers(model, layers, owners), accept=accept, candidates=owners
+        model,
+        _open_containers(model, layers, owners),
+        accept=accept,
+        candidates=owners,
+        argument=argument,
     )
     for layer in selection.touched:
         for index, is_moving in wanted(layer):

@@ -7,14 +7,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_reweight.core.validation import check_built, check_choice
+from keras_reweight.core.validation import check_choice
 from keras_reweight.signatures import codecs
 from keras_reweight.signatures.architecture import Architecture
-from keras_reweight.signatures.live_weights import read_weights
 from keras_reweight.signatures.patch import Patch
-from keras_reweight.signatures.weight_digest import digest_of
+from keras_reweight.signatures.weight_digest import RunningDigest
 from keras_reweight.signatures.weight_selection import BATCH_NORM, select_weights
-from keras_reweight.signatures.weight_snapshot import WeightSnapshot
+from keras_reweight.signatures.weight_snapshot import (
+    WeightSnapshot,
+    architecture_of,
+    weight_reader,
+)
 
 
 class WeightSignature(Patch):
@@ -99,7 +102,7 @@ class WeightSignature(Patch):
         normalization entries by their mean over robust models; see `reestimate_batch_norm`.
 
     Cost:
-        Host memory of the selected weights of three models in float64.
+        Eight bytes of host memory per selected weight; the models are read weight by weight.
     """
 
     _kinds = ("rws", "difference", "composition")
@@ -133,22 +136,29 @@ class WeightSignature(Patch):
             del sources["pretrained"]
         model = _check_sources(sources)
         selection = select_weights(model, layers, batch_norm)
-        weights = {key: _arrays(source, selection.indices) for key, source in sources.items()}
-        deltas = {}
-        for index in selection.indices:
-            values = {key: arrays[index].astype(np.float64) for key, arrays in weights.items()}
-            if project and index not in selection.statistics:
-                start = values["pretrained"]
-                deltas[index] = _orthogonal(values["robust"] - start, values["clean"] - start)
-            else:
-                deltas[index] = values["robust"] - values["clean"]
+        readers = {key: weight_reader(source) for key, source in sources.items()}
+        digests = {key: RunningDigest() for key in sources}
+
+        def deltas():
+            for index in selection.indices:
+                values = {}
+                for key, read in readers.items():
+                    array = read(index)
+                    digests[key].add(index, array)
+                    values[key] = array.astype(np.float64)
+                if project and index not in selection.statistics:
+                    start = values["pretrained"]
+                    yield index, _orthogonal(values["robust"] - start, values["clean"] - start)
+                else:
+                    yield index, values["robust"] - values["clean"]
+
         architecture = Architecture.of(model)
         signature = cls(
             architecture,
-            codecs.encode_all(architecture, deltas, "float64"),
+            codecs.encode_all(architecture, deltas(), codec="float64"),
             name=name,
             kind="rws" if project else "difference",
-            sources={key: digest_of(arrays) for key, arrays in weights.items()},
+            sources={key: total.hexdigest() for key, total in digests.items()},
         )
         signature.skipped = dict(selection.skipped)
         return signature
@@ -162,24 +172,13 @@ def _orthogonal(moved, along):
 
 def _check_sources(sources):
     """Check models and snapshots against each other; the model that selections are made on."""
-    architectures = {}
-    for argument, source in sources.items():
-        if source is None:
-            raise ValueError(f"`{argument}` must be a model or a WeightSnapshot, got None.")
-        if isinstance(source, WeightSnapshot):
-            architectures[argument] = source.architecture
-        else:
-            check_built(source, f"WeightSignature.extract, `{argument}`")
-            architectures[argument] = Architecture.of(source)
+    architectures = {
+        argument: architecture_of(source, argument, "WeightSignature.extract")
+        for argument, source in sources.items()
+    }
     for argument, architecture in architectures.items():
         architectures["robust"].check(architecture, f"`{argument}`, compared with `robust`,")
     models = [source for source in sources.values() if isinstance(source, keras.Model)]
     if not models:
         raise ValueError(f"One of {sorted(sources)} must be a model, got snapshots only.")
     return sources["robust"] if isinstance(sources["robust"], keras.Model) else models[0]
-
-
-def _arrays(source, indices):
-    if isinstance(source, WeightSnapshot):
-        return {index: source.arrays[index] for index in indices}
-    return read_weights(source, indices)

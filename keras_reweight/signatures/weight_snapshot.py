@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 
+from keras_reweight.core.state import sync_model
 from keras_reweight.core.validation import check_built
 from keras_reweight.signatures.architecture import Architecture
-from keras_reweight.signatures.live_weights import read_weights, write_weights
+from keras_reweight.signatures.live_weights import read_variable, read_weights, write_weights
 from keras_reweight.signatures.weight_digest import digest_of
 
 
@@ -73,3 +76,24 @@ class WeightSnapshot:
     def __repr__(self) -> str:
         size = sum(array.nbytes for array in self.arrays)
         return f"WeightSnapshot({len(self.arrays)} weights, {size} bytes)"
+
+
+def architecture_of(
+    source: keras.Model | WeightSnapshot, argument: str, caller: str
+) -> Architecture:
+    """The architecture of a model or a snapshot; an error names the argument."""
+    if isinstance(source, WeightSnapshot):
+        return source.architecture
+    if source is None:
+        raise ValueError(f"`{argument}` must be a model or a WeightSnapshot, got None.")
+    check_built(source, caller, argument)
+    return Architecture.of(source)
+
+
+def weight_reader(source: keras.Model | WeightSnapshot) -> Callable[[int], np.ndarray]:
+    """A function from a position to that weight of a model or a snapshot, to read only."""
+    if isinstance(source, WeightSnapshot):
+        return source.arrays.__getitem__
+    sync_model(source)
+    weights = list(source.weights)
+    return lambda index: read_variable(weights[index])

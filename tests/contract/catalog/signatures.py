@@ -8,7 +8,12 @@ import numpy as np
 import keras_reweight as kr
 from keras_reweight.core.testing import Row, tasks
 from keras_reweight.signatures.live_weights import read_weights
-from tests.reweight.signatures import models, test_reestimate_batch_norm, test_weight_digest
+from tests.reweight.signatures import (
+    models,
+    test_reestimate_batch_norm,
+    test_transfer,
+    test_weight_digest,
+)
 from tests.reweight.signatures.test_signature_patcher import make, reference_patched
 
 _NO_MODEL = (({"model": "model"}, TypeError, "model"),)
@@ -90,6 +95,19 @@ def _statistics_of(patch, model):
     return [patch.delta(position[id(variable)]) for variable in variables]
 
 
+def _robust(*seeds):
+    return [kr.WeightSnapshot(models.functional(seed)) for seed in seeds]
+
+
+def _average_deltas(model, robust):
+    expected = []
+    for index, variable in enumerate(model.weights):
+        if "moving" in variable.path:
+            arrays = [snapshot.arrays[index].astype("float64") for snapshot in robust]
+            expected.append(sum(arrays) / len(arrays) - np.asarray(variable))
+    return expected
+
+
 ROWS = [
     Row(kr.Patch, arguments=lambda: _patch_arguments("edit"), **_PATCH),
     Row(kr.WeightSignature, arguments=lambda: _patch_arguments("rws"), **_PATCH),
@@ -157,6 +175,35 @@ ROWS = [
         bad_arguments=(
             ({"num_layers": 0}, ValueError, "num_layers"),
             ({"head": "yes"}, ValueError, "head"),
+        ),
+    ),
+    Row(
+        kr.signatures.transfer,
+        "function",
+        inputs=lambda: {"patch": _patch(), "model": test_transfer.other_head()},
+        outcome=lambda patch: [
+            patch.delta(f"backbone/first/{name}") for name in ("kernel", "bias")
+        ],
+        knob=lambda: {"patch": _patch(scale=0.2)},
+        reference=lambda: _deltas(),
+        bad_arguments=(
+            *_NO_MODEL,
+            ({"patch": "patch"}, TypeError, "patch"),
+        ),
+    ),
+    Row(
+        kr.signatures.average_batch_norm,
+        "function",
+        inputs=lambda: {"model": models.functional(), "robust": _robust(1, 2)},
+        outcome=_statistics_of,
+        knob=lambda: {"robust": _robust(1, 3)},
+        reference=_average_deltas,
+        accepts_any=("name",),
+        bad_arguments=(
+            *_NO_MODEL,
+            ({"robust": []}, ValueError, "robust"),
+            ({"robust": "models"}, TypeError, "robust"),
+            ({"layers": "missing"}, ValueError, "layers"),
         ),
     ),
     Row(

@@ -14,13 +14,17 @@ def make(model, name, seed=0, weights=(0, 1), scale=0.1):
 
 
 def reference_patched(base, patches):
-    """`cast(base + sum of alpha * delta)`, summed in float64 in the order of the names."""
+    """`cast(base + sum of alpha * delta)`, summed in float64 in the order of the names.
+
+    An alpha is a number, or a dict from position to number.
+    """
     expected = {index: array.copy() for index, array in base.items()}
     for index, array in base.items():
         total = np.zeros(array.shape)
         for _, (patch, alpha) in sorted(patches.items()):
             if index in patch.indices:
-                total = total + alpha * patch.delta(index)
+                strength = alpha[index] if isinstance(alpha, dict) else alpha
+                total = total + strength * patch.delta(index)
         moved = (array.astype("float64") + total).astype(array.dtype)
         expected[index] = np.where(total == 0.0, array, moved)
     return expected

@@ -41,12 +41,12 @@ def test_shape_and_size(codec, shape):
     np.testing.assert_array_equal(codecs.decode(again), found)
 
 
-def test_float64_is_exact_and_float32_rounds_once():
-    array = values((4, 3))
-    np.testing.assert_array_equal(codecs.decode(codecs.encode(array, "float64")), array)
-    np.testing.assert_array_equal(
-        codecs.decode(codecs.encode(array, "float32")), array.astype("float32").astype("float64")
-    )
+@pytest.mark.parametrize(("codec", "size"), (("float64", 8), ("float32", 4), ("float16", 2)))
+def test_floats_round_once(codec, size):
+    for array in (values((4, 3)), values((5,)), np.array(0.1)):
+        encoded = codecs.encode(array, codec)
+        np.testing.assert_array_equal(codecs.decode(encoded), array.astype(codec).astype("float64"))
+        assert encoded.codec == codec and encoded.nbytes == size * array.size
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,61 @@ def test_low_rank_falls_back_to_int8_where_that_is_smaller():
     )
 
 
+def reference_sparse(array, density):
+    """The largest numbers on one grid `-127..127 * scale`, the first of equal ones; else zero."""
+    flat = array.ravel()
+    order = sorted(range(flat.size), key=lambda i: (-abs(flat[i]), i))
+    kept = np.zeros_like(flat)
+    chosen = order[: max(1, round(density * flat.size))]
+    kept[chosen] = flat[chosen]
+    return reference_int8(kept[None], 0).reshape(array.shape)
+
+
+@pytest.mark.parametrize("density", (1e-4, 0.01, 0.2, 0.45))
+@pytest.mark.parametrize("shape", ((40, 25), (3, 3, 8, 20), (3, 3, 300, 1)))
+def test_sparse_equals_the_reference(shape, density):
+    array = values(shape)
+    encoded = codecs.encode(array, "sparse_int8", density=density)
+    assert encoded.codec == "sparse_int8"
+    found, expected = codecs.decode(encoded), reference_sparse(array, density)
+    np.testing.assert_allclose(found, expected, rtol=1e-15, atol=0.0)
+    assert np.count_nonzero(found) == max(1, round(density * array.size))
+
+
+def test_sparse_of_a_hand_computed_matrix():
+    array = np.zeros((40, 25))
+    array[0, 1], array[0, 2], array[10, 7], array[39, 24] = 127.0, -2.0, 64.0, -127.0
+    encoded = codecs.encode(array, "sparse_int8", density=0.004)
+    # 254 entries fit into one gap; 740 take two bytes of 255 (256 entries each) and one of 227.
+    np.testing.assert_array_equal(encoded.parts["g"], [1, 0, 254, 255, 255, 229])
+    np.testing.assert_array_equal(encoded.parts["q"], [127, -2, 64, 0, 0, -127])
+    np.testing.assert_array_equal(encoded.parts["s"], [1.0])
+    np.testing.assert_array_equal(codecs.decode(encoded), array)
+
+
+def test_sparse_takes_the_first_of_equal_numbers():
+    array = np.where(np.arange(200) % 2, 1.0, -1.0).reshape(10, 20)
+    found = codecs.decode(codecs.encode(array, "sparse_int8", density=0.1))
+    np.testing.assert_array_equal(np.flatnonzero(found), np.arange(20))
+
+
+def test_sparse_of_nothing_is_empty():
+    encoded = codecs.encode(np.zeros((6, 5)), "sparse_int8")
+    assert encoded.nbytes == 4 and not codecs.decode(encoded).any()
+
+
+def test_sparse_falls_back_to_int8_where_that_is_smaller():
+    assert codecs.encode(values((40, 5)), "sparse_int8", density=0.7).codec == "int8"
+    assert codecs.encode(values((7,)), "sparse_int8").codec == "float32"
+
+
 def test_arrays_that_are_not_contiguous_are_stored_in_order():
     array = values((5, 6)).T
     encoded = codecs.encode(array, "float64")
     assert encoded.parts["d"].flags.c_contiguous
     np.testing.assert_array_equal(codecs.decode(encoded), array)
+    sparse = codecs.decode(codecs.encode(array, "sparse_int8", density=0.1))
+    np.testing.assert_allclose(sparse, reference_sparse(array, 0.1), rtol=1e-15)
 
 
 def test_parts_are_read_only():
@@ -140,6 +190,8 @@ def test_a_change_that_float32_cannot_hold_is_refused():
     for codec, array in (("float32", np.array([1e39])), ("int8", np.full((2, 2), 1e300))):
         with pytest.raises(ValueError, match="does not fit into float32"):
             codecs.encode(array, codec)
+    with pytest.raises(ValueError, match="does not fit into float16; use codec 'float32'"):
+        codecs.encode(np.array([7e4]), "float16")
     assert codecs.decode(codecs.encode(np.array([1e39]), "float64"))[0] == 1e39
 
 
@@ -155,6 +207,12 @@ def low_rank_parts():
         "b": ones((1, 3), "int8"),
         "sb": ones(1, "float32"),
     }
+
+
+def sparse_parts(gaps=(0, 4), **parts):
+    count = len(gaps)
+    found = {"g": np.array(gaps, "uint8"), "q": np.ones(count, "int8"), "s": np.ones(1, "float32")}
+    return {**found, **parts}
 
 
 @pytest.mark.parametrize(
@@ -175,6 +233,16 @@ def low_rank_parts():
         ("int8", (2, 3), 1, {**int8_parts(), "s": np.zeros(3, "float32")}, "not positive"),
         ("int8", (2, 3), 1, {**int8_parts(), "s": np.full(3, np.inf, "float32")}, "not finite"),
         ("int8", (2, 3), 1, {**int8_parts(), "d": np.ones(1)}, "found"),
+        ("sparse_int8", (2, 3), None, sparse_parts((0, 5)), "leads to position 6 of 6"),
+        ("sparse_int8", (2, 3), None, sparse_parts(q=np.ones(3, "int8")), "'q' must be int8"),
+        ("sparse_int8", (2, 3), None, sparse_parts(g=np.ones(2, "int8")), "'g' must be uint8"),
+        ("sparse_int8", (2, 3), None, sparse_parts(s=np.ones(2, "float32")), "'s' must be float32"),
+        ("sparse_int8", (2, 3), None, sparse_parts(s=np.zeros(1, "float32")), "not positive"),
+        ("sparse_int8", (2, 3), None, sparse_parts(q=np.full(2, -128, "int8")), "-127..127"),
+        ("sparse_int8", (2, 3), 1, sparse_parts(), "has no axis"),
+        ("sparse_int8", (6,), None, sparse_parts(), "two axes"),
+        ("sparse_int8", (2, 3), None, int8_parts(), "has parts"),
+        ("float16", (2, 3), None, {"d": np.ones((2, 3), "float32")}, "must be float16"),
         ("low_rank_int8", (2, 3), None, int8_parts(), "rank 0"),
         ("low_rank_int8", (2, 4), None, low_rank_parts(), "'b' must be int8"),
         ("low_rank_int8", (1, 1, 1), None, {**low_rank_parts(), "sa": np.ones(9)}, "rank 9"),

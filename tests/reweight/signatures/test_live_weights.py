@@ -1,16 +1,38 @@
+import keras
 import numpy as np
 import pytest
 
 from keras_reweight.signatures import weight_digest
-from keras_reweight.signatures.live_weights import assign_all, read_weights, write_weights
+from keras_reweight.signatures.live_weights import (
+    array_digest,
+    assign_all,
+    bytes_of,
+    read_weights,
+    variable_digest,
+    write_weights,
+)
 from tests.reweight.signatures import models
 
 
-def test_reads_copies():
-    model = models.dense()
-    arrays = read_weights(model, [0])
-    arrays[0][:] = 7.0
-    assert not (read_weights(model, [0])[0] == 7.0).any()
+@pytest.mark.parametrize("dtype", ("float32", "float16", "bfloat16"))
+def test_reads_copies(dtype):
+    model = models.dense(dtype=dtype)
+    first, second = (read_weights(model, [0])[0] for _ in range(2))
+    assert first.flags.writeable and first.flags.c_contiguous
+    assert not np.shares_memory(first, second)
+    first[:] = 7.0
+    assert not (read_weights(model, [0])[0] == 7.0).any() and not (second == 7.0).any()
+    with np.testing.assert_raises(AssertionError):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(model.weights[0]), first)
+
+
+def test_digests_of_variables_are_those_of_their_arrays():
+    model = models.dense(dtype="bfloat16")
+    for index, array in read_weights(model).items():
+        assert variable_digest(model.weights[index]) == array_digest(array)
+    for array in (np.float32(3.0), np.zeros((0, 3)), np.arange(6.0).reshape(2, 3).T):
+        array = np.asarray(array)
+        assert bytes_of(array).tobytes() == array.tobytes()
 
 
 def test_written_arrays_stay_the_callers():

@@ -1,7 +1,8 @@
+import keras
 import numpy as np
 import pytest
 
-from keras_reweight.signatures import Patch, WeightSignature, weight_digest
+from keras_reweight.signatures import Patch, WeightSignature, codecs, weight_digest
 from tests import parity_record
 from tests.reweight.signatures import models
 
@@ -54,13 +55,20 @@ def test_arithmetic_is_exact_in_float64(model):
     np.testing.assert_array_equal(a.delta(1), one)
 
 
+def test_strengths_of_a_sum_act_once(model):
+    """The official code multiplies twice, so that a mean of two would be a quarter of their sum."""
+    a, b = make(model, 0, "a"), make(model, 1, "b")
+    for mean in (0.5 * (a + b), sum(0.5 * patch for patch in (a, b))):
+        np.testing.assert_allclose(mean.delta(0), (a.delta(0) + b.delta(0)) / 2, rtol=1e-15)
+
+
 def test_analogy(model):
     a, b, c = (make(model, seed, f"{seed}") for seed in range(3))
     expected = c.delta(0) + b.delta(0) - a.delta(0)
     np.testing.assert_array_equal((c + b - a).delta(0), expected)
 
 
-@pytest.mark.parametrize("codec", ("int8", "low_rank_int8", "float32"))
+@pytest.mark.parametrize("codec", codecs.CODECS[1:])
 def test_scaling_keeps_the_stored_form(model, codec):
     small = make(model).compress(codec)
     half = 0.5 * small
@@ -86,6 +94,12 @@ def test_compress(model):
     ranked = patch.compress("low_rank_int8", rank=1)
     assert ranked.stored_as == ("low_rank_int8", "float32", "low_rank_int8")
     assert np.linalg.matrix_rank(ranked.delta(0)) == 1
+    largest = patch.compress("sparse_int8", density=0.2)
+    assert largest.stored_as == ("sparse_int8", "float32", "sparse_int8")
+    assert np.count_nonzero(largest.delta(0)) == 3 and largest.nbytes == 6 + 4 + 20 + 8 + 4
+    half = patch.compress("float16")
+    assert set(half.stored_as) == {"float16"} and 4 * half.nbytes == patch.nbytes
+    parity_record.record("patch/sparse_int8", largest.delta(0))
     parity_record.record("patch/int8", small.delta(0))
     parity_record.record("patch/low_rank_int8", ranked.delta(0))
 
@@ -99,6 +113,9 @@ def test_compress(model):
         ({"codec": "low_rank_int8", "energy": 0.0}, ValueError, "`energy`"),
         ({"codec": "low_rank_int8", "energy": 1.5}, ValueError, "`energy`"),
         ({"codec": "low_rank_int8", "rank": 1.5}, TypeError, "`rank`"),
+        ({"codec": "sparse_int8", "density": 0.0}, ValueError, "`density`"),
+        ({"codec": "sparse_int8", "density": "half"}, TypeError, "`density`"),
+        ({"codec": "int8", "density": 0.5}, ValueError, "`density`=0.5"),
     ),
 )
 def test_bad_compression(model, arguments, error, message):
@@ -148,8 +165,6 @@ def test_operands_that_do_not_fit(model):
 
 
 def test_integer_weights_cannot_be_patched():
-    import keras
-
     class Counting(keras.layers.Layer):
         def build(self, input_shape):
             self.count = self.add_weight(
@@ -164,7 +179,7 @@ def test_integer_weights_cannot_be_patched():
         Patch.from_deltas(counting, [(counting.weights[0], 1)], name="p")
 
 
-@pytest.mark.parametrize("codec", ("float64", "float32", "int8", "low_rank_int8"))
+@pytest.mark.parametrize("codec", codecs.CODECS)
 def test_a_file_holds_everything(model, codec, tmp_path):
     patch = (make(model, name="sturm ü \U0001f32a") * -0.7).compress(codec) * 0.1
     patch.save(tmp_path / "first.sig")
@@ -183,6 +198,22 @@ def test_a_file_holds_everything(model, codec, tmp_path):
 def test_the_same_patch_gives_the_same_file_on_every_backend(model):
     digest = make(model, scale=1e-2).compress("int8").digest()
     parity_record.record("patch/digest", list(bytes.fromhex(digest)))
+
+
+def test_the_same_file_gives_the_same_outputs_on_every_backend(tmp_path):
+    """Weights, changes and inputs are drawn by NumPy; outputs are compared between backends."""
+    model, x = models.dense(), np.random.default_rng(3).normal(size=(4, 3)).astype("float32")
+    plain = keras.ops.convert_to_numpy(model(x))
+    for codec in codecs.CODECS:
+        patch = make(model, scale=0.5).compress(codec)
+        patch.save(tmp_path / codec)
+        with Patch.load(tmp_path / codec).patched(model, alpha={"first": 0.8, None: 0.4}):
+            found = keras.ops.convert_to_numpy(model(x))
+        assert np.abs(found - plain).max() > 0.1
+        parity_record.record(
+            f"patch/file/{codec}", np.frombuffer((tmp_path / codec).read_bytes(), "uint8")
+        )
+        parity_record.record(f"patch/outputs/{codec}", found)
 
 
 def test_scalars_and_arrays_that_are_not_contiguous_survive_a_file(tmp_path):

@@ -45,6 +45,19 @@ def test_several_patches(model, alpha, both):
     assert weight_digest(model) == before
 
 
+def test_a_strength_for_each_layer(model):
+    a, b, before = make(model, "a", 0, (0, 2)), make(model, "b", 1, (2, 4)), weight_digest(model)
+    parts = {i: make(model, "part", 0, (0, 2)).delta(i) for i in (0, 2)}
+    deltas = [(model.weights[0], 0.3 * parts[0]), (model.weights[2], 2.0 * parts[2])]
+    expected = applied(model, [(Patch.from_deltas(model, deltas, name="a"), 1.0)])
+    with patched(model, a, {"first": 0.3, "second": 2.0}):
+        assert weight_digest(model) == expected
+    both = applied(model, [(a, {"first": 0.3, "second": 2.0}), (b, {"head": 0.0})])
+    with patched(model, {"a": a, "b": b}, {"a": {"first": 0.3, None: 2.0}, "b": {"head": 0.0}}):
+        assert weight_digest(model) == both != expected
+    assert weight_digest(model) == before
+
+
 @pytest.mark.parametrize("error", (ValueError, KeyboardInterrupt, GeneratorExit))
 def test_exceptions_restore_and_pass(model, error):
     before = weight_digest(model)
@@ -97,7 +110,10 @@ def test_while_a_patcher_is_at_work(model):
         (lambda m: {3: make(m, "a")}, 1.0, TypeError, "`signatures` needs strings"),
         (lambda m: make(m, "a"), "1", TypeError, "`alpha`"),
         (lambda m: make(m, "a"), float("inf"), ValueError, "`alpha`"),
-        (lambda m: make(m, "a"), {"b": 1.0}, ValueError, r"`alpha` names \['b'\]"),
+        (lambda m: make(m, "a"), {"b": 1.0}, ValueError, "`alpha`: no layer named 'b'"),
+        (lambda m: make(m, "a"), {"head": 1.0}, ValueError, "`alpha`: patch 'a' changes no weight"),
+        (lambda m: {"a": make(m, "a")}, {"b": 1.0}, ValueError, r"`alpha` names \['b'\]"),
+        (lambda m: {"a": make(m, "a")}, {"a": {"b": 1}}, ValueError, "`alpha`: no layer named 'b'"),
         (
             lambda m: {"a": make(m, "a"), "b": make(models.dense(units=6), "b")},
             1.0,

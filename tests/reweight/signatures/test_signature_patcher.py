@@ -43,39 +43,6 @@ def test_weights_equal_the_reference_and_come_back(dtype):
     assert weight_digest(model) == before and patcher.active == {} and patcher.exact
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_random_walks_depend_only_on_what_is_active_and_end_where_they_began(dtype):
-    model = models.dense(dtype=dtype)
-    base, before = read_weights(model), weight_digest(model)
-    patches = {
-        name: make(model, name, seed, weights)
-        for seed, (name, weights) in enumerate(
-            {"a": (0, 1), "b": (1, 2, 3), "c": (0, 5), "d": (3,)}.items()
-        )
-    }
-    patcher = SignaturePatcher(model)
-    for seed in range(3):
-        rng = np.random.default_rng(seed)
-        active = {}
-        for _ in range(12):
-            name = str(rng.choice(sorted(patches)))
-            alpha = float(rng.choice([0.0, -1.0, 0.3, 1.0, 2.5]))
-            if name not in active:
-                patcher.apply(patches[name], alpha)
-                active[name] = (patches[name], alpha)
-            elif rng.random() < 0.5:
-                patcher.set_alpha(name, alpha)
-                active[name] = (patches[name], alpha)
-            else:
-                patcher.remove(name)
-                del active[name]
-            assert_same_bits(read_weights(model), reference_patched(base, active))
-            assert patcher.active == {key: value[1] for key, value in active.items()}
-        for name in rng.permutation(sorted(active)):
-            patcher.remove(str(name))
-        assert weight_digest(model) == before
-
-
 def test_every_order_of_applying_and_removing():
     model = models.dense()
     before = weight_digest(model)
