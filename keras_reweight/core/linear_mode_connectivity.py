@@ -23,13 +23,14 @@ def linear_mode_connectivity(
     points: int = 11,
     *,
     loss: Any = None,
+    batch_norm_data: Any = None,
     batch_size: int = 128,
 ) -> ModeConnectivity:
     """Error (or loss) of the models on the straight line between two trained models.
 
     Use it to ask whether two models, trained or pruned with other random numbers, lie in the same
     basin. At each of `points` positions `t` the weights are `(1 - t) w1 + t w2`; the moving
-    statistics of batch normalization are estimated anew on `data`. Both models are left as they
+    statistics of batch normalization are estimated anew. Both models are left as they
     are, bit for bit.
 
     Args:
@@ -41,6 +42,9 @@ def linear_mode_connectivity(
         loss: `keras.losses.Loss`, function `(y_true, y_pred) -> values of the samples`, or the name
             of one; `None` for the classification error, with class ids or one-hot labels. Defaults
             to `None`.
+        batch_norm_data: Inputs to estimate the statistics of batch normalization on, like `data`,
+            with or without labels; `None` takes `data`. Only for models with batch normalization.
+            Defaults to `None`.
         batch_size: Integer >= 1, where `data` are arrays. Defaults to `128`.
 
     Returns:
@@ -49,7 +53,7 @@ def linear_mode_connectivity(
     Raises:
         TypeError: If an argument is of the wrong kind.
         ValueError: If a model is not built, the weights differ in shape, `points` is less than 2,
-            or `data` holds no labels.
+            `data` holds no labels, or `batch_norm_data` are of no use.
 
     Example:
 
@@ -76,6 +80,11 @@ def linear_mode_connectivity(
     check_built(model2, "linear_mode_connectivity", "model2")
     check_integer("points", points, minimum=2)
     check_integer("batch_size", batch_size, minimum=1)
+    if batch_norm_data is not None and not batch_norm_layers(model1):
+        raise ValueError(
+            f"`batch_norm_data` is given ({type(batch_norm_data).__name__}), but `model1` "
+            f"({model1.name!r}) has no batch normalization."
+        )
     measure = _classification_error if loss is None else _loss_measure(loss)
     for model in (model1, model2):
         sync_model(model)
@@ -86,6 +95,7 @@ def linear_mode_connectivity(
             f"`model2` ({model2.name!r}) must have the weight shapes of `model1` "
             f"({model1.name!r}): {shapes[0]}, got {shapes[1]}."
         )
+    statistics = (data, "data") if batch_norm_data is None else (batch_norm_data, "batch_norm_data")
     positions = np.linspace(0.0, 1.0, points)
     values = []
     forward = make_forward(lambda x: predictions_of(model1, x), model1.variables)
@@ -93,7 +103,7 @@ def linear_mode_connectivity(
         for t in positions:
             for variable, a, b in zip(model1.weights, first, second, strict=True):
                 variable.assign(_between(a, b, t))
-            _reestimate(model1, data, batch_size)
+            _reestimate(model1, statistics, batch_size)
             values.append(_evaluate(model1, forward, data, measure, batch_size))
     finally:
         for variable, value in zip(model1.weights, first, strict=True):
@@ -112,13 +122,15 @@ def _between(a, b, t):
     return ((1.0 - t) * a.astype("float64") + t * b.astype("float64")).astype(a.dtype)
 
 
-def _reestimate(model, data, batch_size):
+def _reestimate(model, statistics, batch_size):
     layers = batch_norm_layers(model)
     if not layers:
         return
+    data, argument = statistics
     before = [(variable, _read(variable)) for variable in model.non_trainable_variables]
     try:
-        batches = (as_model_inputs(model, x) for x, _, _ in iterate_batches(data, batch_size))
+        read = iterate_batches(data, batch_size, argument=argument)
+        batches = (as_model_inputs(model, x) for x, _, _ in read)
         estimates = batch_norm_moments(model, layers, batches)
     finally:
         for variable, value in before:
