@@ -28,6 +28,7 @@ from keras_reweight.callbacks.score_tracker import ScoreTracker
 from keras_reweight.callbacks.self_paced import SelfPaced
 from keras_reweight.callbacks.tensorboard_histograms import TensorBoardHistograms
 from keras_reweight.callbacks.unlearn import Unlearn
+from keras_reweight.callbacks.weight_aligning import WeightAligning
 
 __all__ = [
     "ARDPriorUpdate",
@@ -58,4 +59,5 @@ __all__ = [
     "SelfPaced",
     "TensorBoardHistograms",
     "Unlearn",
+    "WeightAligning",
 ]

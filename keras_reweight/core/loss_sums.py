@@ -95,15 +95,17 @@ class LossSums:
 
     def gradient(self, data: Any) -> np.ndarray:
         """Gradient of the summed loss, float64 of shape `(size,)`."""
+        return sum(self.batch_gradients(data), np.zeros(self.size))
+
+    def batch_gradients(self, data: Any) -> Iterator[np.ndarray]:
+        """The same batch by batch."""
 
         def build(fn):
             return make_value_and_grad(fn, self.variables, others=self.others)
 
         function = self._built("gradient", build)
-        total = np.zeros(self.size)
         for batch in self.batches(data, self.batch_size):
-            total += self.flat(function(*batch)[1])
-        return total
+            yield self.flat(function(*batch)[1])
 
     def hessian_product(self, batches: Iterable, vector: np.ndarray) -> np.ndarray:
         """Hessian of the summed loss of these batches times a flat vector."""

@@ -26,6 +26,9 @@ EXCEPTIONS: dict[tuple[str, str], str | dict[str, str]] = {
     ("SampleRecorder", "config_is_complete"): _MEMORY,
     ("ScoreReweight", "config_is_complete"): _MEMORY,
     ("SelfPaced", "config_is_complete"): _MEMORY,
+    ("WeightAligning", "validation_is_left_alone"): (
+        "the weights are aligned when training has ended, after the last validation"
+    ),
     ("grad_scale", "knob_changes_the_result"): (
         "`scale` acts on the gradient alone, which has its own check"
     ),
