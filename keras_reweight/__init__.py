@@ -1,6 +1,7 @@
 """How much each thing counts: weights of samples, tokens, groups and losses, for Keras 3."""
 
 from keras_reweight import (
+    analysis,
     callbacks,
     data,
     distillation,
@@ -41,6 +42,7 @@ __all__ = [
     "WeightSignature",
     "WeightSnapshot",
     "__version__",
+    "analysis",
     "callbacks",
     "data",
     "distillation",

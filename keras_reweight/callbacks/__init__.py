@@ -7,6 +7,7 @@ from keras_reweight.callbacks.cape import CaPE
 from keras_reweight.callbacks.curriculum import Curriculum
 from keras_reweight.callbacks.deferred_reweighting import DeferredReweighting
 from keras_reweight.callbacks.el2n_reweight import EL2NReweight
+from keras_reweight.callbacks.filter_quality_logger import FilterQualityLogger
 from keras_reweight.callbacks.gradient_alignment_mixer import GradientAlignmentMixer
 from keras_reweight.callbacks.gradient_norm_sampler import GradientNormSampler
 from keras_reweight.callbacks.greedy_group_dro import GreedyGroupDRO
@@ -38,6 +39,7 @@ __all__ = [
     "Curriculum",
     "DeferredReweighting",
     "EL2NReweight",
+    "FilterQualityLogger",
     "GradientAlignmentMixer",
     "GradientNormSampler",
     "GreedyGroupDRO",
