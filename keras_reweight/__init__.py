@@ -2,6 +2,7 @@
 
 from keras_reweight import (
     analysis,
+    attacks,
     callbacks,
     data,
     distillation,
@@ -43,6 +44,7 @@ __all__ = [
     "WeightSnapshot",
     "__version__",
     "analysis",
+    "attacks",
     "callbacks",
     "data",
     "distillation",
