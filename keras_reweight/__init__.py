@@ -1,6 +1,7 @@
 """How much each thing counts: weights of samples, tokens, groups and losses, for Keras 3."""
 
 from keras_reweight import (
+    adversarial,
     analysis,
     attacks,
     callbacks,
@@ -43,6 +44,7 @@ __all__ = [
     "WeightSignature",
     "WeightSnapshot",
     "__version__",
+    "adversarial",
     "analysis",
     "attacks",
     "callbacks",

@@ -27,9 +27,8 @@ class FunctionalStepModel(keras.Model):
 
     In `neutral_step` variables are read and assigned as in eager code, also by optimizers and
     metrics: on JAX it runs in a scope that holds the values of the state and collects the
-    assignments. Gradients come from `step_function`. Only the weights of the wrapped model are
-    trainable; what a subclass adds as its own state must not be, or the compiled optimizer would
-    count it among its variables.
+    assignments. Gradients come from `step_function`. What a subclass adds as its own state is not
+    trainable unless the compiled optimizer is to train it with the wrapped model.
 
     Args:
         model: A built `keras.Model`.
@@ -41,6 +40,12 @@ class FunctionalStepModel(keras.Model):
         check_built(model, type(self).__name__)
         super().__init__(name=name, **kwargs)
         self.model = model
+
+    #: Whether there is nothing to train without a compiled loss.
+    needs_loss: bool = True
+
+    #: Whether `epoch`, a float32 variable, tells the step in which epoch of `fit` it is.
+    knows_epochs: bool = False
 
     def neutral_step(self, x: Any, y: Any, sample_weight: Any) -> dict[str, Any]:
         """One train step on a batch; returns the logs."""
@@ -54,7 +59,7 @@ class FunctionalStepModel(keras.Model):
 
     def compile(self, optimizer="rmsprop", loss=None, **kwargs):
         name = type(self).__name__
-        if loss is None:
+        if loss is None and self.needs_loss:
             raise ValueError(f"{name}.compile: `loss` is None, but samples are weighted by it.")
         if optimizer is None:
             raise ValueError(f"{name}.compile: `optimizer` is None, but the step applies it.")
@@ -71,6 +76,16 @@ class FunctionalStepModel(keras.Model):
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         if not self.built:
             self.build(None)
+        if self.knows_epochs and not hasattr(self, "epoch"):
+            self.epoch = self.state_weight("epoch", ())
+
+    def fit(self, *args, callbacks=None, **kwargs):
+        # A list of callbacks that is ready made keeps its own.
+        if self.knows_epochs and not isinstance(callbacks, keras.callbacks.CallbackList):
+            given = [] if callbacks is None else callbacks
+            given = list(given) if isinstance(given, (list, tuple)) else [given]
+            callbacks = [_Epochs(), *given]
+        return super().fit(*args, callbacks=callbacks, **kwargs)
 
     def check_ready(self) -> None:
         """Raise what would go wrong in a step; called before the first one."""
@@ -105,7 +120,28 @@ class FunctionalStepModel(keras.Model):
         if state:
             return self._stateless_step(state[0], batch)
         with active_backend().no_recording():
+            self._build_trackers(*batch[:2])
             return self.neutral_step(*batch)
+
+    def _build_trackers(self, x, y):
+        """Have the metrics before the step: what is made inside of it would lose the first batch.
+
+        On JAX Keras itself does this before it compiles.
+        """
+        metrics, loss = self._compile_metrics, self._compile_loss
+        waits = [one is not None and not one.built for one in (metrics, loss)]
+        if y is None or not any(waits):
+            return
+        with active_backend().isolate(), keep_losses(self):
+            y_pred = self(x, training=False)
+        if waits[0]:
+            metrics.build(y, y_pred)
+        if waits[1]:
+            # Its `build` wants targets in the structure of the outputs, into which a call brings
+            # them; what the call counts is taken back.
+            loss(y, y_pred)
+            for tracker in loss.metrics:
+                tracker.reset_state()
 
     def _stateless_step(self, state, batch):
         groups = (
@@ -123,17 +159,54 @@ class FunctionalStepModel(keras.Model):
             logs = self.neutral_step(*batch)
         return logs, tuple([scope.get_current_value(v) for v in group] for group in groups)
 
-    def objective(self, *, training: bool) -> Objective:
+    def batch_objective(self, *, training: bool) -> Objective:
         """The compiled loss of the model, of a batch or per sample."""
         return Objective(self, loss_spec(self, None, type(self).__name__), training=training)
 
-    def losses_and_outputs(self, x: Any, y: Any) -> tuple[Any, Any, list]:
-        """Losses per sample, predictions and regularization losses of a pass in training mode."""
+    def training_pass(self, x: Any) -> tuple[Any, list]:
+        """Predictions and regularization losses of a pass in training mode."""
         with keep_losses(self):
             y_pred = self(x, training=True)
-            penalties = list(self.losses)
-        spec = loss_spec(self, None, type(self).__name__)
-        return sample_losses(spec, y, y_pred), y_pred, penalties
+            return y_pred, list(self.losses)
+
+    def losses_of(self, y: Any, y_pred: Any) -> Any:
+        """The compiled loss of every sample, shape `(batch,)`."""
+        return sample_losses(loss_spec(self, None, type(self).__name__), y, y_pred)
+
+    def losses_and_outputs(self, x: Any, y: Any) -> tuple[Any, Any, list]:
+        """Losses per sample, predictions and regularization losses of a pass in training mode."""
+        y_pred, penalties = self.training_pass(x)
+        return self.losses_of(y, y_pred), y_pred, penalties
+
+    def compiled_loss(self, x: Any, y: Any, sample_weight: Any) -> Any:
+        """What Keras trains on, a scalar, metrics updated: for an objective of `counted`."""
+        return self.compiled_loss_and_outputs(x, y, sample_weight)[0]
+
+    def compiled_loss_and_outputs(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+        """The same, and the predictions."""
+        with keep_losses(self):
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(
+                x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True
+            )
+        # In here the predictions still carry their mask.
+        self.compute_metrics(x, y, y_pred, sample_weight)
+        return loss, y_pred
+
+    def apply_step(self, function: StepFunction, *args: Any, count: Any) -> dict[str, Any]:
+        """One update of the compiled optimizer on the scalar that `function` gives; the logs.
+
+        `count` is the number of samples that the loss stands for.
+        """
+        loss, gradients, updates = function.value_and_grad(*args, commits=True)
+        commit_updates(updates)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        self._loss_tracker.update_state(loss, sample_weight=count)
+        return self.get_metrics_result()
+
+    def counted(self, fn: Callable) -> StepFunction:
+        """`fn` as the objective of the step: what it assigns to weights and metrics is kept."""
+        return self.step_function(fn, [*self.non_trainable_variables, *self.metrics_variables])
 
     def step_function(self, fn: Callable, others: Any = (), of: Any = None) -> StepFunction:
         """`fn` to be differentiated inside a step, by the trainable variables or those of `of`."""
@@ -174,24 +247,44 @@ class FunctionalStepModel(keras.Model):
             self.compute_metrics(x, y, y_pred, sample_weight)
             return total
 
-        others = [*self.non_trainable_variables, *self.metrics_variables]
-        function = self.step_function(weighted_loss, others)
-        loss, gradients, updates = function.value_and_grad(x, y, weights, commits=True)
-        commit_updates(updates)
-        self.optimizer.apply(gradients, self.trainable_variables)
-        self._loss_tracker.update_state(loss, sample_weight=ops.shape(weights)[0])
-        return self.get_metrics_result()
+        function = self.counted(weighted_loss)
+        return self.apply_step(function, x, y, weights, count=ops.shape(weights)[0])
 
-    def state_weight(self, name: str, shape: tuple, initializer: Any = "zeros") -> keras.Variable:
-        """A float32 variable of the wrapper that no optimizer trains, also after `build`."""
+    def state_weight(
+        self, name: str, shape: tuple, initializer: Any = "zeros", *, trainable: bool = False
+    ) -> keras.Variable:
+        """A float32 variable of the wrapper, also after `build`; not trained by default."""
         with _unlocked(self):
             return self.add_weight(
-                name=name, shape=shape, initializer=initializer, dtype="float32", trainable=False
+                name=name,
+                shape=shape,
+                initializer=initializer,
+                dtype="float32",
+                trainable=trainable,
             )
+
+    def state_metrics(self, names: list[str]) -> list[keras.metrics.Mean]:
+        """Means over the epoch that appear in the logs under these names."""
+        trackers = [keras.metrics.Mean(name=name) for name in names]
+        with _unlocked(self):
+            self._metrics.extend(trackers)
+        return trackers
+
+    def commit(self, updates: list) -> None:
+        """Keep what a pass assigned: `updates` of a step function."""
+        commit_updates(updates)
 
     def rebuild_steps(self) -> None:
         """Have the compiled steps traced anew, after a change that they took for constant."""
         rebuild_step_functions(self)
+
+
+class _Epochs(keras.callbacks.Callback):
+    """Tells the step which epoch it is."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # Through the property: it fetches the state on JAX.
+        self.model.epoch.assign(float(epoch))
 
 
 @contextlib.contextmanager

@@ -10,8 +10,9 @@ from keras import ops
 
 from keras_reweight.core.functional_step import FunctionalStepModel
 from keras_reweight.core.gradients import jvp, value_and_grad
+from keras_reweight.core.sample_weights import weight_per_sample
 from keras_reweight.core.validation import check_integer
-from keras_reweight.meta._batches import in_memory, weight_per_sample
+from keras_reweight.meta._batches import in_memory
 
 
 @keras.saving.register_keras_serializable(package="keras_reweight")
@@ -131,7 +132,7 @@ class LearningToReweight(FunctionalStepModel):
     def neutral_step(self, x, y, sample_weight):
         clean_x, clean_y = self._clean_batch()
         given = weight_per_sample(sample_weight, type(self).__name__)
-        objective = self.objective(training=True)
+        objective = self.batch_objective(training=True)
         _, direction, _ = self.step_function(objective.batch).value_and_grad(clean_x, clean_y)
         alignment = self.step_function(objective.samples).jvp(direction, x, y)
         weights = ops.maximum(ops.cast(alignment, "float32"), 0.0)

@@ -11,10 +11,11 @@ from keras import ops
 from keras_reweight.core.batches import iterate_batches
 from keras_reweight.core.functional_step import FunctionalStepModel
 from keras_reweight.core.gradients import commit_updates
+from keras_reweight.core.sample_weights import times, weight_per_sample
 from keras_reweight.core.validation import check_boolean, check_choice, check_integer, check_number
 from keras_reweight.functional._group_statistics import sample_statistics
 from keras_reweight.meta._adam import adam_step, store_moments
-from keras_reweight.meta._batches import number_of_samples, part, times, weight_per_sample
+from keras_reweight.meta._batches import number_of_samples, part
 from keras_reweight.meta._predictions import check_outputs, labels_and_probabilities
 from keras_reweight.meta._rescaler import LossRescaler
 from keras_reweight.meta._window import Window, advanced_window, window_features
@@ -182,7 +183,7 @@ class STORM(FunctionalStepModel):
             part((x, y, given), *rows) for rows in ((None, count - half), (half, None))
         )
         self._steps.assign(self._steps + 1.0)
-        objective = self.objective(training=True)
+        objective = self.batch_objective(training=True)
         passes = self.step_function(self._passes)
         samples = self.step_function(objective.samples)
 

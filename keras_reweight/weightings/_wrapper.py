@@ -40,6 +40,7 @@ class WeightingWrapper(Weighting):
         self.normalization = weighting.normalization
         self.reads = tuple(weighting.reads)
         self.stop_gradient = weighting.stop_gradient
+        self.weighs_steps = weighting.weighs_steps
 
     def uniform(self, valid, like):
         """Equal weights in the normalization of the inner weighting."""

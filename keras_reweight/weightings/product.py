@@ -73,6 +73,8 @@ class Product(Weighting):
         self.reads = tuple(dict.fromkeys(name for w in weightings for name in w.reads))
         # The factors that stop it do so themselves.
         self.stop_gradient = all(weighting.stop_gradient for weighting in weightings)
+        # The other factors are then those that read labels and predictions alone.
+        self.weighs_steps = any(weighting.weighs_steps for weighting in weightings)
 
     def weights(self, losses, valid, y_true=None, y_pred=None, step=None):
         arguments = (losses, valid, y_true, y_pred, step)

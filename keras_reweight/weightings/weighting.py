@@ -58,6 +58,8 @@ class Weighting(Configured):
     reads: tuple[str, ...] = ()
     #: Whether gradients are kept from flowing through the weights.
     stop_gradient: bool = True
+    #: Whether what it calls losses are numbers of steps of an attack.
+    weighs_steps: bool = False
 
     def weights(self, losses, valid, y_true=None, y_pred=None, step=None):
         """Weights of finite `losses`; entries where `valid` is false are placeholders (zero)."""

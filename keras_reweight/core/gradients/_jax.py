@@ -45,6 +45,21 @@ def value_and_grad(objective, values, differentiable=False):
     return value, auxiliary, gradients
 
 
+def values_and_grads(objective, values):
+    """`objective(values) -> (scalars, auxiliary)`; returns these and the gradients of each scalar.
+
+    One forward pass and a backward pass for each of the list of scalars.
+    """
+    scalars, pull, auxiliary = jax.vjp(objective, values, has_aux=True)
+    gradients = []
+    for place in range(len(scalars)):
+        seeds = [
+            jnp.ones_like(s) if i == place else jnp.zeros_like(s) for i, s in enumerate(scalars)
+        ]
+        gradients.append(pull(seeds)[0])
+    return scalars, auxiliary, gradients
+
+
 def per_sample(objective, values, batch, reduce, total, state):
     """`reduce(gradients)` of `objective(values, sample)` for every sample of `batch`.
 

@@ -63,6 +63,25 @@ class StepFunction:
         value, updates, gradients = stop_gradients(found)
         return value, gradients, pair_updates(self._pure, updates)
 
+    def values_and_grads(
+        self, *args: Any, values: list | None = None, commits: bool = False
+    ) -> tuple[list, list, list]:
+        """`(scalars, gradients, updates)` of an `fn` that returns a list of scalars.
+
+        One forward pass; `gradients` holds one list, of the length of the variables, a scalar.
+        """
+
+        def objective(values):
+            scalars, updates = self._pure(values, others, *args)
+            return [require_scalar(scalar, "`fn`") for scalar in scalars], updates
+
+        backend = active_backend()
+        with contextlib.nullcontext() if commits else backend.isolate():
+            values, others = self._inputs(values)
+            found = backend.values_and_grads(objective, values)
+        scalars, updates, gradients = stop_gradients(found)
+        return scalars, gradients, pair_updates(self._pure, updates)
+
     def jvp(self, vector: list, *args: Any, values: list | None = None) -> Any:
         """Derivative of the tensor `fn` returns along `vector`, of the shape of that tensor."""
         backend = active_backend()

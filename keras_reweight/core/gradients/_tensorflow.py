@@ -93,6 +93,17 @@ def value_and_grad(objective, values, differentiable=False):
     return value, auxiliary, _gradients(tape, value, values)
 
 
+def values_and_grads(objective, values):
+    """`objective(values) -> (scalars, auxiliary)`; returns these and the gradients of each scalar.
+
+    One forward pass and a backward pass for each of the list of scalars.
+    """
+    with tf.GradientTape(watch_accessed_variables=False, persistent=True) as tape:
+        tape.watch(values)
+        scalars, auxiliary = objective(values)
+    return scalars, auxiliary, [_gradients(tape, scalar, values) for scalar in scalars]
+
+
 def per_sample(objective, values, batch, reduce, total, state):
     """`reduce(gradients)` of `objective(values, sample)` for every sample of `batch`.
 

@@ -56,6 +56,22 @@ def value_and_grad(objective, values, differentiable=False):
     return value, auxiliary, gradients
 
 
+def values_and_grads(objective, values):
+    """`objective(values) -> (scalars, auxiliary)`; returns these and the gradients of each scalar.
+
+    One forward pass and a backward pass for each of the list of scalars.
+    """
+    with torch.enable_grad():
+        values = [_leaf(tensor) for tensor in values]
+        scalars, auxiliary = objective(values)
+        last = len(scalars) - 1
+        gradients = [
+            _gradients(scalar, values, retain_graph=place < last)
+            for place, scalar in enumerate(scalars)
+        ]
+    return scalars, auxiliary, gradients
+
+
 def per_sample(objective, values, batch, reduce, total, state):
     """`reduce(gradients)` of `objective(values, sample)` for every sample of `batch`.
 
@@ -152,10 +168,12 @@ def _leaf(tensor, differentiable=False):
     return tensor.detach().requires_grad_(True)
 
 
-def _gradients(value, tensors, create_graph=False):
+def _gradients(value, tensors, create_graph=False, retain_graph=None):
     if not value.requires_grad:
         return [torch.zeros_like(tensor) for tensor in tensors]
-    gradients = torch.autograd.grad(value, tensors, create_graph=create_graph, allow_unused=True)
+    gradients = torch.autograd.grad(
+        value, tensors, create_graph=create_graph, retain_graph=retain_graph, allow_unused=True
+    )
     return [
         torch.zeros_like(tensor) if gradient is None else gradient
         for tensor, gradient in zip(tensors, gradients, strict=True)

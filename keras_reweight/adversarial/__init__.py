@@ -1,0 +1,22 @@
+"""Adversarial training, with weights of samples."""
+
+from keras_reweight.adversarial.adversarial_training import AdversarialTraining
+from keras_reweight.adversarial.evaluate_robust import evaluate_robust
+from keras_reweight.adversarial.geometry_aware import GeometryAware
+from keras_reweight.adversarial.madry import Madry
+from keras_reweight.adversarial.mart import MART
+from keras_reweight.adversarial.robust_objective import RobustObjective, RobustTerm
+from keras_reweight.adversarial.robust_report import RobustReport
+from keras_reweight.adversarial.trades import TRADES
+
+__all__ = [
+    "AdversarialTraining",
+    "GeometryAware",
+    "MART",
+    "Madry",
+    "RobustObjective",
+    "RobustReport",
+    "RobustTerm",
+    "TRADES",
+    "evaluate_robust",
+]
