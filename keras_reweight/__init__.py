@@ -25,6 +25,7 @@ from keras_reweight import (
     scores,
     selection,
     signatures,
+    tasks,
     weightings,
 )
 from keras_reweight._version import __version__
@@ -70,6 +71,7 @@ __all__ = [
     "selection",
     "shallow",
     "signatures",
+    "tasks",
     "weight_digest",
     "weightings",
 ]

@@ -3,6 +3,7 @@
 from keras_reweight.callbacks.ard_prior_update import ARDPriorUpdate
 from keras_reweight.callbacks.auto_weighted_losses import AutoWeightedLosses
 from keras_reweight.callbacks.backup_state import BackupState
+from keras_reweight.callbacks.balance_losses import BalanceLosses
 from keras_reweight.callbacks.cape import CaPE
 from keras_reweight.callbacks.curriculum import Curriculum
 from keras_reweight.callbacks.deferred_reweighting import DeferredReweighting
@@ -35,6 +36,7 @@ __all__ = [
     "ARDPriorUpdate",
     "AutoWeightedLosses",
     "BackupState",
+    "BalanceLosses",
     "CaPE",
     "Curriculum",
     "DeferredReweighting",

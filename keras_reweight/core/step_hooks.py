@@ -214,7 +214,7 @@ def _wrapped_losses(model, hooks, aux):
 
         return entry._replace(loss=weighted)
 
-    with _replaced_losses(compiled, wrap):
+    with replaced_losses(compiled, wrap):
         yield
     if not called:
         raise ValueError(
@@ -224,7 +224,7 @@ def _wrapped_losses(model, hooks, aux):
 
 
 @contextlib.contextmanager
-def _replaced_losses(compiled, wrap):
+def replaced_losses(compiled, wrap):
     """Swap the flat losses; those of a loss that is not built yet as soon as Keras builds it.
 
     Keras first brings the targets into the structure of the outputs, so it must call `build`.
