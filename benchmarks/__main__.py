@@ -10,17 +10,17 @@ import sys
 
 import numpy as np
 
-from benchmarks import gradient_norms, memory, sample_table, step_time, surgery
+from benchmarks import gradient_norms, memory, patching, sample_table, step_time, surgery
 
-KINDS = ("step-time", "memory", "sample-table", "gradient-norms", "surgery")
+KINDS = ("step-time", "memory", "sample-table", "gradient-norms", "surgery", "patching")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Time of a training step and memory of each method, as ratios to plain fit; "
-        "time and memory of a sample table by its number of rows, of gradient norms, and of "
-        "structured pruning by the size of the model.",
+        "time and memory of a sample table by its number of rows, of gradient norms, of "
+        "structured pruning by the size of the model, and of patching a large one.",
     )
     parser.add_argument("--only", action="append", choices=KINDS, help="one kind; repeatable")
     parser.add_argument(
@@ -45,6 +45,7 @@ def main() -> int:
                 "sample-table": sample_table.report,
                 "gradient-norms": lambda backend: gradient_norms.report(backend, rounds),
                 "surgery": surgery.report,
+                "patching": patching.report,
             }[kind](backend)
             print("\n".join(table), flush=True)
             lines += table

@@ -14,8 +14,8 @@ import time
 import keras
 import numpy as np
 
+from evidence._character_transformer import BLOCKS, transformer
 from evidence._characters import LENGTH, mean_loss
-from evidence._language_model import BLOCKS, transformer
 from keras_compress.post_training import AWQ, GPTQ, RoundToNearest, quantize
 
 GROUP_SIZE = 64

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import keras
 import numpy as np
-from keras import layers
 
+from evidence._character_transformer import BLOCKS, transformer
 from evidence._characters import LENGTH, cross_entropy, encode, mean_loss, windows
-from evidence.language_model_pruning import BLOCKS, WIDTH, Block
 from evidence.result import Result
 from evidence.training import start
 from keras_compress.post_training import (
@@ -55,12 +55,12 @@ SOLVERS: dict = {
 }
 
 
-def compare(text: str, seeds, quick: bool) -> Result:
+def compare(text: str, seeds, quick: bool, widths: Sequence[int] = BITS) -> Result:
     """Perplexity of every solver at every bit width, and the checks of the criterion."""
     result = Result()
     ids, num_characters = encode(text)
     for seed in seeds:
-        _one_seed(result, ids, num_characters, seed, 40 if quick else STEPS)
+        _one_seed(result, ids, num_characters, seed, 40 if quick else STEPS, widths)
 
     def gap(label, bits):
         found = result.center(_arm(label, bits), PERPLEXITY)
@@ -82,26 +82,6 @@ def compare(text: str, seeds, quick: bool) -> Result:
     return result
 
 
-class Places(layers.Layer):
-    """Adds a learned vector to each position."""
-
-    def build(self, shape):
-        self.table = self.add_weight(shape=shape[1:], initializer="uniform", name="table")
-
-    def call(self, x):
-        return x + self.table
-
-
-def transformer(num_characters: int) -> keras.Model:
-    """Logits of the next character at every position."""
-    inputs = keras.Input((LENGTH,), dtype="int32")
-    x = Places(name="places")(layers.Embedding(num_characters, WIDTH, name="characters")(inputs))
-    for name in BLOCKS:
-        x = Block(name=name)(x)
-    x = layers.LayerNormalization(name="norm")(x)
-    return keras.Model(inputs, layers.Dense(num_characters, name="head")(x))
-
-
 def trained(ids: np.ndarray, num_characters: int, seed: int, steps: int):
     """A trained model, windows of the training text to solve on, and of the test text."""
     generator = np.random.default_rng([seed, 23])
@@ -116,7 +96,7 @@ def trained(ids: np.ndarray, num_characters: int, seed: int, steps: int):
     return model, calibration, test
 
 
-def _one_seed(result, ids, num_characters, seed, steps):
+def _one_seed(result, ids, num_characters, seed, steps, widths):
     model, calibration, test = trained(ids, num_characters, seed, steps)
     weights = model.get_weights()
     judge = keras.models.clone_model(model)
@@ -128,7 +108,7 @@ def _one_seed(result, ids, num_characters, seed, steps):
 
     measure(FLOAT, weights)
     importance = token_importance(model, calibration[0])
-    for bits in BITS:
+    for bits in widths:
         for label, (solver, options) in SOLVERS.items():
             if options.get("token_weights"):
                 options = {**options, "token_weights": importance}

@@ -11,8 +11,7 @@ import ast
 import pathlib
 from dataclasses import dataclass
 
-#: In the order of the report.
-NAMES = (
+_TOGETHER = (
     "lin_upper_regression",
     "weighting_mnist",
     "weighting_cifar",
@@ -66,21 +65,24 @@ NAMES = (
     "bit_allocation",
     "quantized_files",
     "signature",
-    "cost",
-    "loss_cost",
-    "gradient_norm_cost",
-    "pruning_cost",
-    "quantization_cost",
-    "solver_cost",
-    "runtimes",
-    "quantized_runtimes",
-    "peers",
-    "dsir_peer",
-    "tfmot_peer",
-    "tfmot_quantize_peer",
-    "qkeras_peer",
-    "keras_solver_peer",
-    "torch_pruning_peer",
+    "adversarial_training",
+    "sharpness",
+    "loss_balancing",
+    "gradient_annealing",
+    "datamodel_matching",
+    "curvature_edit",
+    "selective_dampening",
+    "lora_unlearning",
+    "weight_reports",
+    "signature_corruptions",
+    "soups",
+    "soup_memory",
+    "rebasin",
+    "weight_aligning",
+    "rift",
+    "weighted_conv",
+    "weight_compander",
+    "learnable_ensemble",
 )
 #: Measure time, so nothing else may run beside them.
 ALONE = (
@@ -90,6 +92,8 @@ ALONE = (
     "pruning_cost",
     "quantization_cost",
     "solver_cost",
+    "matching_cost",
+    "patch_cost",
     "runtimes",
     "quantized_runtimes",
     "peers",
@@ -99,7 +103,11 @@ ALONE = (
     "qkeras_peer",
     "keras_solver_peer",
     "torch_pruning_peer",
+    "attacks_peer",
+    "adversarial_step_cost",
 )
+#: In the order of the report.
+NAMES = _TOGETHER + ALONE
 _PARTS = ("Claim", "Paper", "Setting", "Criterion")
 
 

@@ -1,4 +1,4 @@
-"""A small language model on WikiText-2 at 4, 3 and 2 bits, by every solver.
+"""A small language model on WikiText-2 at 3 and 2 bits, by every solver.
 
 Claim: As for Shakespeare: rounding with feedback (GPTQ) loses much less than rounding to nearest,
 and what was built on it keeps that at few bits.
@@ -22,4 +22,4 @@ SEEDS = 1
 
 
 def run(data, seeds, quick) -> Result:
-    return compare(data.wikitext, seeds, quick)
+    return compare(data.wikitext, seeds, quick, widths=(3, 2))
