@@ -27,11 +27,20 @@ ELSEWHERE = {
     "pruning",
     "quantization",
     "schedules",
-    "signatures",
     "tables",
 }
 #: Interfaces are no methods.
-NO_METHODS = {"SampleScheduler", "Weighting"}
+NO_METHODS = {
+    "Attack",
+    "Attacked",
+    "RobustObjective",
+    "RobustTerm",
+    "SampleScheduler",
+    "SharpnessRule",
+    "TaskBalancer",
+    "TaskStatistics",
+    "Weighting",
+}
 #: What one use may take; the lines that the blocks of a page share come on top.
 LINES = 5
 
