@@ -39,6 +39,9 @@ class KroneckerFactors:
     Example:
 
     ```python
+    import os
+    import tempfile
+
     import keras
     import numpy as np
     import keras_reweight as kr
@@ -47,8 +50,9 @@ class KroneckerFactors:
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     x = np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
     factors = kr.editing.kfac_factors(model, x)
-    factors.save("factors.safetensors")
-    again = kr.editing.KroneckerFactors.load("factors.safetensors")
+    path = os.path.join(tempfile.mkdtemp(), "factors.safetensors")
+    factors.save(path)
+    again = kr.editing.KroneckerFactors.load(path)
     of_inputs, _, of_gradients, _ = again.spectrum("head/kernel")
     ```
 

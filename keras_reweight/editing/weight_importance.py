@@ -42,6 +42,9 @@ class WeightImportance:
     Example:
 
     ```python
+    import os
+    import tempfile
+
     import keras
     import numpy as np
     import keras_reweight as kr
@@ -50,8 +53,9 @@ class WeightImportance:
     model.compile(loss="mse")
     data = np.ones((4, 3), "float32"), np.zeros((4, 2), "float32")
     importance = kr.editing.fisher_importance(model, data, batch_size=2)
-    importance.save("importance.safetensors")
-    again = kr.editing.WeightImportance.load("importance.safetensors")
+    path = os.path.join(tempfile.mkdtemp(), "importance.safetensors")
+    importance.save(path)
+    again = kr.editing.WeightImportance.load(path)
     np.testing.assert_array_equal(again.value("head/kernel"), importance.value(0))
     ```
 
