@@ -34,8 +34,3 @@ def term_losses(
     with replaced_losses(model._compile_loss, wrap):
         model.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
     return found
-
-
-def term_names(model: keras.Model, y: Any, y_pred: Any) -> list[str]:
-    """What the compiled losses are called, in the order of `term_losses`."""
-    return list(term_losses(model, None, y, y_pred, None))
