@@ -14,6 +14,10 @@ import pytest
 
 from tests import parity_record
 
+# To collect the tests makes a million objects that all stay. With its usual thresholds Python would
+# look at them again and again, for a quarter of the time.
+gc.set_threshold(50_000, 20, 20)
+
 BACKEND = os.environ.get("KERAS_BACKEND", "")
 SEED = 1234
 
@@ -53,7 +57,7 @@ _prepare_environment()
 
 import keras  # noqa: E402
 
-from tests import built_optimizers, global_state, plain_datasets  # noqa: E402
+from tests import built_optimizers, global_state, kept_kernels, plain_datasets  # noqa: E402
 
 if keras.backend.backend() == "torch":
     import torch
@@ -67,6 +71,7 @@ if keras.backend.backend() == "tensorflow":
     # Graphs of tests run once or twice, which is no time to make them better.
     tensorflow.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     built_optimizers.install()
+    kept_kernels.install()
     plain_datasets.install()
 if keras.backend.backend() == "jax":
     from jax._src.interpreters import mlir

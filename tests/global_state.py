@@ -11,6 +11,8 @@ from unittest import mock
 import keras
 import numpy as np
 
+from tests import kept_kernels
+
 _cleared = itertools.count()
 
 
@@ -36,15 +38,17 @@ def clear_session() -> None:
     """Layer names begin anew; TensorFlow mostly keeps the kernels of operations that it has made.
 
     `keras.backend.clear_session` drops them. To make them again takes longer than a small test,
-    and never to drop them would keep what tests have compiled.
+    and never to drop them would keep what tests have compiled. Those with random numbers go.
     """
     with contextlib.ExitStack() as stack:
-        if keras.backend.backend() == "tensorflow" and next(_cleared) % 50:
+        stays = next(_cleared) % 50 and not kept_kernels.asked()
+        if keras.backend.backend() == "tensorflow" and stays:
             from tensorflow.python.eager import context
 
             keep = mock.patch.object(context.context(), "clear_kernel_cache", lambda: None)
             stack.enter_context(keep)
         keras.backend.clear_session(free_memory=False)
+    kept_kernels.forget()
 
 
 @contextlib.contextmanager

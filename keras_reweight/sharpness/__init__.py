@@ -7,4 +7,11 @@ from keras_reweight.sharpness.sam import SAM
 from keras_reweight.sharpness.sharpness_aware import SharpnessAware
 from keras_reweight.sharpness.sharpness_rule import SharpnessRule
 
-__all__ = ["GradientNorm", "IGNITE", "MESA", "SAM", "SharpnessAware", "SharpnessRule"]
+__all__ = [
+    "GradientNorm",
+    "IGNITE",
+    "MESA",
+    "SAM",
+    "SharpnessAware",
+    "SharpnessRule",
+]

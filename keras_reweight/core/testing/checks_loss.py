@@ -287,7 +287,8 @@ def check_trains_and_saves(row: Row) -> None:
             model = keras.Sequential([keras.Input(samples.shape[1:]), outputs])
         before = [ops.convert_to_numpy(v).copy() for v in model.trainable_variables]
         model.compile(keras.optimizers.SGD(0.1), make(row), run_eagerly=EAGER_IS_CHEAP)
-        model.fit(samples.astype("float32"), y_true, batch_size=len(y_true), verbose=0)
+        options = {"batch_size": len(y_true), "shuffle": False, "verbose": 0}
+        model.fit(samples.astype("float32"), y_true, **options)
         after = [ops.convert_to_numpy(v) for v in model.trainable_variables]
         assert_finite(after, f"weights after training in {policy}")
         # The first loss scale of float16 may overflow; Keras then skips the step.

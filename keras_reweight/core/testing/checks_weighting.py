@@ -255,7 +255,8 @@ def check_trains_and_saves(row: Row) -> None:
         before = [ops.convert_to_numpy(v).copy() for v in model.trainable_variables]
         loss = WeightedProbe(row.make(), _step(row).get("step"))
         model.compile(keras.optimizers.SGD(0.1), loss, run_eagerly=True)
-        model.fit(tasks.features(), tasks.labels(), batch_size=tasks.NUM_SAMPLES, verbose=0)
+        options = {"batch_size": tasks.NUM_SAMPLES, "shuffle": False, "verbose": 0}
+        model.fit(tasks.features(), tasks.labels(), **options)
         after = [ops.convert_to_numpy(v) for v in model.trainable_variables]
         assert_finite(after, f"weights after training in {policy}")
         # The first loss scale of float16 may overflow; Keras then skips the step.
