@@ -103,8 +103,10 @@ class ErrorCompensating(keras.optimizers.Optimizer):
 
     Cost:
         No state beyond the inner optimizer's. About ten elementwise operations on each weight per
-        step, twenty more for the noise of stochastic rounding; on torch, which runs them one by
-        one, a step of a small dense model takes about twice, with noise three times as long.
+        step, twenty more for the noise of stochastic rounding. A step of a small dense model takes
+        1.2 times as long on JAX and TensorFlow, 1.2 to 1.3 with noise; on torch, which runs them
+        one by one, 1.65 times, 3.1 with noise. Of a small convolutional model at most 1.15 times,
+        1.1 to 1.35 with noise.
     """
 
     def __init__(

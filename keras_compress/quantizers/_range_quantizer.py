@@ -7,9 +7,8 @@ from typing import Any
 from keras import ops
 
 from keras_compress.quantizers.groups import array_module
-from keras_compress.quantizers.limits import limited_inside
 from keras_compress.quantizers.quantizer import SMALLEST_SCALE, Quantizer
-from keras_compress.quantizers.straight_through import straight_through
+from keras_reweight.core.rounding.backend import rounding
 from keras_reweight.core.validation import check_boolean
 
 # Half-width of the range, in standard deviations, where there are no values to take it from.
@@ -85,12 +84,8 @@ class RangeQuantizer(Quantizer):
         return ops.clip(ops.round(x / scale) + zero_point, *self.code_range)
 
     def fake_quantize(self, x):
-        scale, zero_point = self.expanded_grid(x)
-        position = ops.round(ops.stop_gradient(x) / scale) + zero_point
-        low, high = self.code_range
-        codes, inside = limited_inside(position, low, high, strict=False)
-        value = self.dequantize(codes, scale, zero_point)
-        return straight_through(value, inside * x)
+        scale, zero_point = self.expanded_grid(ops.stop_gradient(x))
+        return rounding().nearest_inside(x, scale, zero_point, *self.code_range)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "symmetric": self.symmetric}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from keras import ops
 
 from keras_compress.quantizers.quantizer import Quantizer
-from keras_compress.quantizers.straight_through import straight_through
+from keras_compress.quantizers.straight_through import straight_through, with_slope
 from keras_reweight.core.validation import check_number
 
 
@@ -36,11 +36,12 @@ class SignQuantizer(Quantizer):
         return ops.where(x >= 0.0, ops.zeros_like(x), -ops.ones_like(x))
 
     def fake_quantize(self, x):
-        scale, zero_point = self.expanded_grid(x)
-        value = self.dequantize(self.nearest_code(x, scale), scale, zero_point)
+        fixed = ops.stop_gradient(x)
+        scale, zero_point = self.expanded_grid(fixed)
+        value = self.dequantize(self.nearest_code(fixed, scale), scale, zero_point)
         if self.limit is None:
             return straight_through(value, x)
-        return straight_through(value, ops.where(ops.abs(x) > self.limit, 0.0, x))
+        return with_slope(value, x, ops.abs(fixed) <= self.limit)
 
     def get_config(self) -> dict:
         config = {**super().get_config(), "limit": self.limit}

@@ -8,9 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_compress.quantizers.limits import limited, limited_inside
+from keras_compress.quantizers.learned_scale import learned_scale, step_factor
+from keras_compress.quantizers.limits import limited
 from keras_compress.quantizers.quantizer import SMALLEST_SCALE, Quantizer
-from keras_compress.quantizers.straight_through import scale_gradient, straight_through
+from keras_reweight.core.rounding.backend import rounding
 
 # Mean of |x| for values of unit variance; the scale of a quantizer that has seen no data.
 _TYPICAL_MAGNITUDE = math.sqrt(2.0 / math.pi)
@@ -130,28 +131,16 @@ class LSQQuantizer(Quantizer):
         )
 
     def compute_scale(self, x):
-        magnitude = ops.abs(ops.convert_to_tensor(self.scale))
-        # The floor does not stop the gradient, or a step that fell below it could not recover.
-        positive = straight_through(ops.maximum(magnitude, SMALLEST_SCALE), magnitude)
-        return ops.cast(positive, x.dtype)
+        return learned_scale(self.scale, x.dtype)
 
     def nearest_code(self, x, scale):
         return ops.round(limited(x / scale, *self.code_range))
 
     def fake_quantize(self, x):
-        # The gradients are written out. Left to the backend, the one of the step would be the
-        # difference of two large sums, and bounds would count by half on JAX and fully elsewhere.
         low, high = self.code_range
-        factor = 1.0 / np.sqrt(self.granularity.values_per_scale * high)
-        factor = float(factor) if not np.ndim(factor) else factor.astype("float32")
-        scale = self.granularity.expand(scale_gradient(self.compute_scale(x), factor))
-        fixed = ops.stop_gradient(scale)
-        ratio = ops.stop_gradient(x) / fixed
-        limit, inside = limited_inside(ratio, low, high, strict=True)
-        codes = ops.round(limit)
-        slope = codes - inside * limit
-        surrogate = inside * x + slope * scale
-        return straight_through(self.dequantize(codes, fixed), surrogate)
+        factor = step_factor(self.granularity.values_per_scale, high)
+        scale = self.granularity.expand(learned_scale(self.scale, x.dtype, factor))
+        return rounding().learned_step(x, scale, 0.0, None, low, high)
 
     def statistic(self, x):
         return self.granularity.mean(ops.abs(x))

@@ -9,9 +9,11 @@ import numpy as np
 from keras import ops
 
 from keras_compress.quantizers._range_quantizer import TYPICAL_RANGE
-from keras_compress.quantizers.limits import limited, limited_inside
+from keras_compress.quantizers.learned_scale import learned_scale, step_factor
+from keras_compress.quantizers.limits import limited
 from keras_compress.quantizers.quantizer import SMALLEST_SCALE, Quantizer, on_host
-from keras_compress.quantizers.straight_through import scale_gradient, straight_through
+from keras_compress.quantizers.straight_through import scale_gradient
+from keras_reweight.core.rounding.backend import rounding
 
 # Shares of the widest range that are tried for the start.
 _SHARES = np.arange(24, 4, -1) / 25.0
@@ -119,10 +121,7 @@ class LSQPlusQuantizer(Quantizer):
         )
 
     def compute_scale(self, x):
-        magnitude = ops.abs(ops.convert_to_tensor(self.scale))
-        # The floor does not stop the gradient, or a step that fell below it could not recover.
-        positive = straight_through(ops.maximum(magnitude, SMALLEST_SCALE), magnitude)
-        return ops.cast(positive, x.dtype)
+        return learned_scale(self.scale, x.dtype)
 
     def compute_grid(self, x):
         scale = self.compute_scale(x)
@@ -135,20 +134,14 @@ class LSQPlusQuantizer(Quantizer):
         return ops.round(limited(x / scale + zero_point, *self.code_range))
 
     def fake_quantize(self, x):
-        # Written out for the same reasons as in LSQQuantizer.
         low, high = self.code_range
-        fixed, zero_point = self.expanded_grid(x)
-        factor = 1.0 / np.sqrt(self.granularity.values_per_scale * high)
-        factor = float(factor) if not np.ndim(factor) else factor.astype("float32")
-        scale = self.granularity.expand(scale_gradient(self.compute_scale(x), factor))
+        factor = step_factor(self.granularity.values_per_scale, high)
+        scale = learned_scale(self.scale, x.dtype, factor)
         offset = ops.cast(ops.convert_to_tensor(self.offset), x.dtype)
-        offset = self.granularity.expand(scale_gradient(offset, factor))
-        ratio = ops.stop_gradient(x) / fixed + zero_point
-        limit, inside = limited_inside(ratio, low, high, strict=True)
-        codes = ops.round(limit)
-        slope = codes - inside * limit
-        surrogate = inside * x + (1.0 - inside) * offset + slope * scale
-        return straight_through(self.dequantize(codes, fixed, zero_point), surrogate)
+        zero_point = -ops.stop_gradient(offset) / ops.stop_gradient(scale)
+        offset = scale_gradient(offset, factor)
+        scale, zero_point, offset = map(self.granularity.expand, (scale, zero_point, offset))
+        return rounding().learned_step(x, scale, zero_point, offset, low, high)
 
     def statistic(self, x):
         x = on_host(x)

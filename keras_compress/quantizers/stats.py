@@ -7,9 +7,7 @@ from keras import ops
 
 from keras_compress.quantizers.limits import limited
 from keras_compress.quantizers.quantizer import SMALLEST_SCALE, Quantizer
-
-# The largest weight of a channel must fall below the upper end of the grid, not on it.
-_BELOW_ONE = 1.0 - 1e-6
+from keras_reweight.core.rounding.backend import rounding
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
@@ -20,7 +18,7 @@ class StatsQuantizer(Quantizer):
     `n = 2**(bits - 1)`, for each channel,
 
         s = 2 * mean(|w|)
-        r = round(limit(w / s, -1, 1 - 1e-6) * n - 1/2),  limited to [-n, n - 1]
+        r = round(limit(n w / s - 1/2, -n, n - 1))
         q(w) = s * (r + 1/2) / n
 
     so the levels are `±1/(2n), ±3/(2n), ..., ±(2n - 1)/(2n)` times `s`. The gradient is one for
@@ -61,9 +59,10 @@ class StatsQuantizer(Quantizer):
         arXiv 2302.02210 (StatsQ); official code github nbasyl/OFQ.
 
     Deviations:
-        Codes are limited to the grid; the official code leaves it at one bit. A channel of zeros
-        has scale 1e-8 instead of a division by zero. For kernels of rank above two the mean runs
-        over all dimensions without a scale at once.
+        Codes are limited to the grid after the shift by one half; the official code limits `w / s`
+        to [-1, 1 - 1e-6] before it, which is the same but at one bit, where it leaves the grid. A
+        channel of zeros has scale 1e-8 instead of a division by zero. For kernels of rank above
+        two the mean runs over all dimensions without a scale at once.
 
     Cost:
         No variables; one mean and some elementwise operations on each weight per step.
@@ -80,9 +79,9 @@ class StatsQuantizer(Quantizer):
         return ops.stop_gradient(scale / 2 ** (self.bits - 1))
 
     def nearest_code(self, x, scale):
-        low, high = self.code_range
         # `x / scale` is `n w / s`; the division by a power of two is exact.
-        position = limited(x / scale, low, _BELOW_ONE * -low)
-        codes = ops.round(position - 0.5)
-        # Ties go to even codes, and only with one bit is the smallest code odd.
-        return ops.clip(codes, low, high) if self.bits == 1 else codes
+        return ops.round(limited(x / scale + self.zero_point, *self.code_range))
+
+    def fake_quantize(self, x):
+        scale, zero_point = self.expanded_grid(ops.stop_gradient(x))
+        return rounding().nearest(x, scale, zero_point, *self.code_range)

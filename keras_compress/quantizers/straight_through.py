@@ -1,22 +1,28 @@
-"""Gradients chosen by hand with `stop_gradient`, the same on every backend."""
+"""Values with gradients chosen by hand, the same on every backend."""
 
 from __future__ import annotations
 
-import numpy as np
 from keras import ops
+
+from keras_reweight.core.rounding.backend import rounding
 
 
 def straight_through(value, x):
-    """`value`, with the gradient of `x`.
+    """`value` to the last bit, with the gradient of `x`."""
+    return with_slope(value, x, None)
 
-    `x - stop_gradient(x)` is exactly zero, so the result is `value` to the last bit. The usual
-    `x + stop_gradient(value - x)` rounds where `value` and `x` differ in magnitude.
+
+def with_slope(value, x, slope):
+    """`value` to the last bit, with the derivative `slope` with respect to `x`; `None` for one.
+
+    `slope` is a number, an array or a tensor of the shape of `x`, taken for a constant. What is no
+    number in `x` is none in the result, and there is no minus zero.
     """
-    return ops.stop_gradient(value) + (x - ops.stop_gradient(x))
+    fixed = ops.stop_gradient(x)
+    # Exactly zero for numbers.
+    return rounding().with_slope(ops.stop_gradient(value) + (fixed - fixed), x, slope)
 
 
 def scale_gradient(x, factor):
     """`x` to the last bit, with its gradient multiplied by `factor`, a number or an array."""
-    if isinstance(factor, np.ndarray):
-        factor = ops.convert_to_tensor(factor, dtype=x.dtype)
-    return straight_through(x, x * factor)
+    return rounding().with_slope(x, x, factor)
