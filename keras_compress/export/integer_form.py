@@ -109,7 +109,8 @@ def _of_table(grid, codes):
     members = np.zeros(codes.shape[1], "int64") if grid.assignment is None else grid.assignment
     integers = np.stack([one[0] for one in found]).astype("int16")
     units = np.array([one[1] for one in found], "float32")
-    return _scaled(integers[members[None, :], codes], units[members][None], grid.scale)
+    scaled = integers[members[None, :], codes]
+    return _scaled(scaled, units[members][None], grid.scale, grid.group_size)
 
 
 def _of_power(grid, codes):
@@ -131,14 +132,15 @@ def _of_power(grid, codes):
     )
 
 
-def _scaled(codes, unit, scale):
+def _scaled(codes, unit, scale, group_size=None):
     scale = (_two_dimensional(scale) * unit).astype("float32")
     negative = np.sign(scale)
     if np.any(negative == 0):
         return "a scale is zero"
-    group = tuple(
+    rows, outputs = (
         size if one == 1 else 1 for one, size in zip(scale.shape, codes.shape, strict=True)
     )
+    group = (group_size or 1 if scale.shape[0] > 1 else rows, outputs)
     form = IntegerForm(codes, np.abs(scale), np.zeros(scale.shape, "int16"), group)
     if np.all(negative > 0):
         return form

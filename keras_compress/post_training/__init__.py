@@ -9,11 +9,13 @@ from keras_compress.post_training.gptaq import GPTAQ
 from keras_compress.post_training.gptq import GPTQ
 from keras_compress.post_training.hadamard_matrix import hadamard_matrix
 from keras_compress.post_training.layer_problem import LayerProblem
+from keras_compress.post_training.learned_power import LearnedPower
 from keras_compress.post_training.learned_rounding import LearnedRounding
 from keras_compress.post_training.post_training_report import PostTrainingReport
 from keras_compress.post_training.power_search import PowerSearch
 from keras_compress.post_training.quantize import quantize
 from keras_compress.post_training.random_rotation import random_rotation
+from keras_compress.post_training.reorder_outputs import reorder_outputs
 from keras_compress.post_training.res_comp import ResComp
 from keras_compress.post_training.rotate_pair import rotate_pair
 from keras_compress.post_training.rotate_residual_stream import rotate_residual_stream
@@ -31,6 +33,7 @@ __all__ = [
     "GPTAQ",
     "GPTQ",
     "LayerProblem",
+    "LearnedPower",
     "LearnedRounding",
     "PostTrainingReport",
     "PowerSearch",
@@ -43,6 +46,7 @@ __all__ = [
     "hadamard_matrix",
     "quantize",
     "random_rotation",
+    "reorder_outputs",
     "rotate_pair",
     "rotate_residual_stream",
     "token_importance",

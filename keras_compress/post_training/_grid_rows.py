@@ -48,7 +48,7 @@ def _row_arrays(grid, shape):
     if isinstance(grid, PowerGrid):
         return [np.atleast_2d(grid.scale), np.atleast_2d(grid.exponent)]
     if isinstance(grid, TableGrid):
-        return [np.atleast_2d(grid.scale)]
+        return [np.atleast_2d(grid.expanded_scale(shape[0]))]
     raise ValueError(f"a {type(grid).__name__} cannot be cut into rows.")
 
 

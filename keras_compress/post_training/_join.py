@@ -67,6 +67,7 @@ def _join_grids(grids: Sequence[Grid], shape: tuple[int, int], path: str) -> Gri
             table=np.concatenate(tables),
             assignment=np.concatenate(assignment),
             scale=_beside(grids, "scale", (_height(grids, "scale"), outputs)),
+            group_size=first.group_size,
         )
     raise ValueError(
         f"layer {path!r} has a kernel with groups, and several {type(first).__name__} cannot be "

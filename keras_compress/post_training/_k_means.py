@@ -7,28 +7,38 @@ import numpy as np
 _DECILES = np.linspace(0.05, 0.95, 10)
 
 
-def k_means(values: np.ndarray, count: int, iterations: int) -> np.ndarray:
+def k_means(
+    values: np.ndarray, count: int, iterations: int, weights: np.ndarray | None = None
+) -> np.ndarray:
     """`count` ascending levels for the numbers `values` `(n,)`, float64.
 
-    Lloyd's iterations from quantiles; the squared error never rises. A level without numbers moves
-    to the number that is farthest from its own.
+    Lloyd's iterations from quantiles; the squared error, each number's times its entry of
+    `weights`, never rises. A level without numbers moves to the number that is farthest from its
+    own.
     """
-    values = np.sort(np.asarray(values, "float64"))
+    values = np.asarray(values, "float64")
+    order = np.argsort(values, kind="stable")
+    values = values[order]
+    weights = None if weights is None else np.asarray(weights, "float64")[order]
     levels = np.quantile(values, (np.arange(count) + 0.5) / count)
     for _ in range(iterations):
-        new = k_means_step(values, levels)
+        new = k_means_step(values, levels, weights)
         if np.array_equal(new, levels):
             break
         levels = new
     return levels
 
 
-def k_means_step(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
+def k_means_step(
+    values: np.ndarray, levels: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
     """Means of the numbers nearest to each of the ascending `levels`; `values` are sorted."""
     codes = np.searchsorted((levels[1:] + levels[:-1]) / 2.0, values, side="left")
     counts = np.bincount(codes, minlength=len(levels))
-    sums = np.bincount(codes, values, minlength=len(levels))
-    new = np.where(counts > 0, sums / np.maximum(counts, 1), levels)
+    shares = counts if weights is None else np.bincount(codes, weights, minlength=len(levels))
+    weighted = values if weights is None else values * weights
+    sums = np.bincount(codes, weighted, minlength=len(levels))
+    new = np.where(counts > 0, sums / np.where(counts > 0, shares, 1), levels)
     empty = np.flatnonzero(counts == 0)
     if empty.size:
         errors = np.abs(values - new[codes])

@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_compress.grids.matrix_layout import to_matrix
 from keras_compress.grids.quantized_matrix import QuantizedMatrix
+from keras_compress.post_training._block import Block, find_block, record_block
 from keras_compress.post_training._finished_layers import FinishedLayers
 from keras_compress.post_training._join import join_parts
 from keras_compress.post_training._row_statistics import RowStatistics
@@ -73,15 +74,18 @@ class LayerByLayer:
             rows: dict[int, RowStatistics] = {}
             if stage.calls and None in done.values():
                 rows = self._collect(stage, data, batch_size, weigh)
-            for number, path in paths.items():
-                found = done[number]
-                if found is None:
-                    found = self._solve(number, rows.get(number))
-                    finished.save(number, path, *found)
-                matrix, line = found
-                self._write(number, matrix)
-                lines.append(QuantizedLayerLine(path, self._targets[number].bits, **line))
-                progress.update(len(lines))
+            for numbers in self._together(stage):
+                found = [one for number in numbers if (one := done[number]) is not None]
+                if len(found) < len(numbers):
+                    block = self._block(numbers, data, batch_size) if stage.calls else None
+                    found = self._solve(numbers, rows, block)
+                for number, (matrix, line) in zip(numbers, found, strict=True):
+                    if done[number] is None:
+                        finished.save(number, paths[number], matrix, line)
+                    self._write(number, matrix)
+                    bits = self._targets[number].bits
+                    lines.append(QuantizedLayerLine(paths[number], bits, **line))
+                    progress.update(len(lines))
         return lines
 
     def _stages(self, example) -> list[Stage]:
@@ -120,25 +124,56 @@ class LayerByLayer:
                 variable = weight_of(self._changed[number])
                 variable.assign(self.matrices[variable.path].values())
 
+    def _together(self, stage) -> list[list[int]]:
+        """Layers of a stage that are solved by one call: all with the same rows, or each alone."""
+        if "block" not in self._solver.needs or not stage.calls:
+            return [[number] for number in stage.numbers]
+        groups: dict[Any, list[int]] = {}
+        for number in stage.numbers:
+            alone = self._targets[number].num_groups > 1
+            groups.setdefault((number,) if alone else stage.same_rows[number], []).append(number)
+        return list(groups.values())
+
+    def _block(self, numbers, data, batch_size) -> Block | None:
+        if "block" not in self._solver.needs:
+            return None
+        layers = [self._changed[number] for number in numbers]
+        block = find_block(self._models[0], layers)
+        if block is None:
+            return None
+        most = self._solver.max_samples
+        return record_block(self._models[0], block, layers, data, batch_size, most)
+
     def _solve(
-        self, number: int, rows: RowStatistics | None
-    ) -> tuple[QuantizedMatrix, dict[str, float]]:
-        """The matrix of a layer, and its numbers for the report."""
+        self, numbers: Sequence[int], rows: dict[int, RowStatistics], block: Block | None
+    ) -> list[tuple[QuantizedMatrix, dict[str, float]]]:
+        """The matrix of each of these layers, and its numbers for the report."""
         start = time.perf_counter()
-        target = self._targets[number]
-        solver = self._solver if target.has_inputs else RoundToNearest(clip="mse")
-        problems = self._problems(number, rows)
-        parts = [solver.solve(problem) for problem in problems]
-        shape = tuple(weight_of(target.layer).shape)
-        matrix = join_parts(parts, shape, target.channel_axes, target.path)
-        seconds = time.perf_counter() - start
-        nearest = [RoundToNearest().solve(problem) for problem in problems]
-        return matrix, {
-            "bits_per_weight": float(matrix.bits_per_weight),
-            "nearest_error": _error(problems, nearest),
-            "error": _error(problems, parts),
-            "seconds": seconds,
-        }
+        targets = [self._targets[number] for number in numbers]
+        has_inputs = targets[0].has_inputs
+        solver = self._solver if has_inputs else RoundToNearest(clip="mse")
+        problems = [self._problems(number, rows.get(number)) for number in numbers]
+        if "block" in solver.needs and targets[0].num_groups == 1:
+            solved = solver.solve_together([parts[0] for parts in problems], block)
+            parts = [[matrix] for matrix in solved]
+        else:
+            parts = [[solver.solve(problem) for problem in group] for group in problems]
+        matrices = [
+            join_parts(own, tuple(weight_of(target.layer).shape), target.channel_axes, target.path)
+            for own, target in zip(parts, targets, strict=True)
+        ]
+        seconds = (time.perf_counter() - start) / len(numbers)
+        found = []
+        for matrix, own, given in zip(matrices, parts, problems, strict=True):
+            nearest = [RoundToNearest().solve(problem) for problem in given]
+            line = {
+                "bits_per_weight": float(matrix.bits_per_weight),
+                "nearest_error": _error(given, nearest),
+                "error": _error(given, own),
+                "seconds": seconds,
+            }
+            found.append((matrix, line))
+        return found
 
     def _problems(self, number, rows) -> list[LayerProblem]:
         """One problem, or one for each group of the kernel."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,30 +48,47 @@ def learn_choices(
     """
     free = factor != 0.0
     latent = np.where(free, latent_of(share), np.where(share < 0.5, -10.0, 10.0)).astype("float32")
-    first, second = np.zeros_like(latent), np.zeros_like(latent)
+    adam = Adam(annealing.learning_rate)
     pull = annealing.regularization / share.size
     for step in range(annealing.steps):
         sigmoid = _sigmoid(latent)
         stretched = sigmoid * (ZETA - GAMMA) + GAMMA
         choice = np.clip(stretched, 0.0, 1.0)
-        gradient = slope(choice) * factor
-        beta = beta_at(step, annealing.steps)
-        if beta is not None:
-            away = 2.0 * choice - 1.0
-            gradient = gradient - pull * 2.0 * beta * np.sign(away) * np.abs(away) ** (beta - 1.0)
+        gradient = slope(choice) * factor + pull * hardening(choice, beta_at(step, annealing.steps))
         inside = free & (stretched > 0.0) & (stretched < 1.0)
         gradient = np.where(inside, gradient * (ZETA - GAMMA) * sigmoid * (1.0 - sigmoid), 0.0)
-        first = _MOMENTUM * first + (1.0 - _MOMENTUM) * gradient
-        second = _SQUARES * second + (1.0 - _SQUARES) * np.square(gradient)
-        size = np.sqrt(second / (1.0 - _SQUARES ** (step + 1))) + _EPSILON
-        rate = annealing.learning_rate / (1.0 - _MOMENTUM ** (step + 1))
-        latent = (latent - rate * first / size).astype("float32")
+        latent = (latent - adam.step(gradient)).astype("float32")
     return soft_choice(latent)
 
 
-def beta_at(step: int, steps: int) -> float | None:
+class Adam:
+    """The steps of Adam for one array."""
+
+    def __init__(self, learning_rate: float):
+        self._rate, self._count = learning_rate, 0
+        self._first: Any = 0.0
+        self._second: Any = 0.0
+
+    def step(self, gradient: np.ndarray) -> np.ndarray:
+        """What to subtract."""
+        self._count += 1
+        self._first = _MOMENTUM * self._first + (1.0 - _MOMENTUM) * gradient
+        self._second = _SQUARES * self._second + (1.0 - _SQUARES) * np.square(gradient)
+        size = np.sqrt(self._second / (1.0 - _SQUARES**self._count)) + _EPSILON
+        return self._rate / (1.0 - _MOMENTUM**self._count) * self._first / size
+
+
+def hardening(choice: np.ndarray, beta: float | None) -> Any:
+    """The slope of `1 - |2h - 1|**beta` for choices `h`; 0 where `beta` is `None`."""
+    if beta is None:
+        return 0.0
+    away = 2.0 * choice - 1.0
+    return -2.0 * beta * np.sign(away) * np.abs(away) ** (beta - 1.0)
+
+
+def beta_at(step: int, steps: int, warm_up: float = _WARM_UP) -> float | None:
     """The exponent of `1 - |2h - 1|**beta`, from 20 down to 2; `None` during warm-up."""
-    begin = _WARM_UP * steps
+    begin = warm_up * steps
     if step < begin:
         return None
     progress = (step - begin) / (steps - begin)

@@ -21,8 +21,8 @@ class WrappingSolver(Solver):
 
     @property
     def needs(self) -> frozenset[str]:  # type: ignore[override]
-        """The statistics to collect: those of both."""
-        inner = frozenset() if self.solver is None else frozenset(self.solver.needs)
+        """The statistics to collect: those of both; the solver inside gets one problem each."""
+        inner = frozenset() if self.solver is None else frozenset(self.solver.needs) - {"block"}
         return self.own_needs | inner
 
     @property

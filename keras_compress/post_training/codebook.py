@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import keras
 import numpy as np
 
@@ -26,7 +28,10 @@ class Codebook(Solver):
 
     At 2 and 3 bits, where even levels waste codes; the model computes with the decoded values, so
     it saves memory, not time. Outputs with similarly distributed weights are put into `groups`
-    that share a codebook of `2**bits` levels, found by Lloyd's iterations from quantiles.
+    that share a codebook of `2**bits` levels, found by Lloyd's iterations from quantiles, or that
+    share a factor for the one codebook of the kernel. With `group_size`, every group of inputs of
+    an output is divided by its largest weight first. `reorder_outputs` then puts outputs of a group
+    next to each other, so that no map from outputs to codebooks is stored.
 
     `mapping="learned"` then looks at the outputs of the layer. Codes and levels are improved in
     turn: each weight chooses softly between the levels next to it (as in `LearnedRounding`), with
@@ -34,19 +39,20 @@ class Codebook(Solver):
     these codes. What has the least error of the outputs stays.
 
     Args:
-        groups: Integer >= 1, number of codebooks of a kernel, or `None` for one an output. Defaults
-            to `None`.
+        groups: Integer >= 1, number of groups of outputs in a kernel, or `None` for one an output.
+            Defaults to `None`.
         mapping: `"nearest"`, which needs no data, or `"learned"`. Defaults to `"nearest"`.
         iterations: Integer >= 1, the most iterations of k-means. Defaults to `25`.
         rounds: Integer >= 1, of codes and levels in turn, with `"learned"`. Defaults to `2`.
+        per_group: What a group has of its own: a `"codebook"`, or a `"scale"`, the standard
+            deviation of its weights, for a codebook that all share. Defaults to `"codebook"`.
 
     Returns:
         A `Solver` for `post_training.quantize`; it gives a `TableGrid`.
 
     Raises:
         TypeError: If an argument is of the wrong kind.
-        ValueError: If an argument is outside its range; in `solve`, if groups of inputs are asked
-            for, which codebooks do not have, or the statistics are missing.
+        ValueError: If an argument is outside its range; in `solve`, if the statistics are missing.
 
     Example:
 
@@ -68,8 +74,7 @@ class Codebook(Solver):
         The paper has no code, and its gradient is not public in detail beyond falling with the
         distance of two codewords. Ours takes `g / (|c_j - c_i| + eps)` in place of `g (c_j - c_i)`,
         between the two codewords next to the weight; levels are solved for instead of learned. The
-        paper re-orders the outputs so that groups need no map; here the map is stored, four bytes
-        an output, and the layers after stay as they are.
+        paper re-orders the outputs as it groups them; here `reorder_outputs` does it afterwards.
 
     Cost:
         A sort of the kernel and `iterations` passes over it; with `"learned"`, 500 products with
@@ -83,16 +88,19 @@ class Codebook(Solver):
         mapping: str = "nearest",
         iterations: int = 25,
         rounds: int = 2,
+        per_group: str = "codebook",
     ):
         if groups is not None:
             check_integer("groups", groups, minimum=1)
         check_choice("mapping", mapping, ["nearest", "learned"])
         check_integer("iterations", iterations, minimum=1)
         check_integer("rounds", rounds, minimum=1)
+        check_choice("per_group", per_group, ["codebook", "scale"])
         self.groups = groups
         self.mapping = mapping
         self.iterations = iterations
         self.rounds = rounds
+        self.per_group = per_group
 
     @property
     def needs(self) -> frozenset[str]:  # type: ignore[override]
@@ -100,38 +108,43 @@ class Codebook(Solver):
         return frozenset({"gram"} if self.mapping == "learned" else ())
 
     def solve(self, problem: LayerProblem) -> QuantizedMatrix:
-        if problem.group_size is not None:
-            raise ValueError(
-                f"`group_size`={problem.group_size}: codebooks belong to outputs, so it must be "
-                "None. `groups` of `Codebook` chooses their number."
-            )
         weight = problem.weight
+        stored = group_scales(weight, problem.group_size)
+        scale = np.repeat(stored, problem.group_size or problem.rows, axis=0)[: problem.rows]
         count = weight.shape[1] if self.groups is None else min(self.groups, weight.shape[1])
-        members = group_columns(weight, count)
+        members = group_columns(weight / scale, count)
+        factors, shared = np.ones(count), self.per_group == "scale"
+        if shared:
+            factors = _deviations(weight / scale, members, count)
+            scale = scale * factors[members]
+        books = Books(weight, scale, np.zeros_like(members) if shared else members)
         tables = np.stack(
             [
-                k_means(weight[:, members == group].ravel(), 2**problem.bits, self.iterations)
-                for group in range(count)
+                books.k_means(book, 2**problem.bits, self.iterations)
+                for book in range(1 if shared else count)
             ]
         )
-        codes = nearest_codes(weight, tables[members].T)
+        codes = nearest_codes(books.scaled, tables[books.members].T)
         if self.mapping == "learned":
-            codes, tables = self._learned(weight, problem_gram(problem), codes, tables, members)
+            codes, tables = self._learned(books, problem_gram(problem), codes, tables)
         grid = TableGrid(
-            problem.bits, table=tables.astype("float32"), assignment=members.astype("uint32")
+            problem.bits,
+            table=(tables * factors[:, None]).astype("float32"),
+            assignment=members.astype("uint32"),
+            scale=1.0 if problem.group_size is None else stored,
+            group_size=problem.group_size,
         )
         return problem.stored(codes, grid)
 
-    def _learned(self, weight, gram, codes, tables, members):
+    def _learned(self, books, gram, codes, tables):
         best = codes, tables
-        unit = least = _error(weight, gram, codes, tables, members)
+        unit = least = books.error(gram, codes, tables)
         for _ in range(self.rounds):
             if not least:
                 break
-            levels = tables[members].T
-            codes = _learned_codes(weight, gram, levels, unit)
-            tables = solved_tables(weight, gram, codes, tables, members)
-            error = _error(weight, gram, codes, tables, members)
+            codes = _learned_codes(books, gram, tables, unit)
+            tables = solved_tables(books, gram, codes, tables)
+            error = books.error(gram, codes, tables)
             if error < least:
                 best, least = (codes, tables), error
             # Neighbors are looked for among ascending levels.
@@ -144,39 +157,78 @@ class Codebook(Solver):
             "mapping": self.mapping,
             "iterations": self.iterations,
             "rounds": self.rounds,
+            "per_group": self.per_group,
         }
 
 
-def _learned_codes(weight, gram, levels, unit):
-    found = table_neighbors(levels, weight)
-    gap = found.gap.astype("float32")
+class Books(NamedTuple):
+    """A kernel `(rows, outputs)`, what its entries are divided by, and the table of each output."""
+
+    weight: np.ndarray
+    scale: np.ndarray
+    members: np.ndarray
+
+    @property
+    def scaled(self) -> np.ndarray:
+        return self.weight / self.scale
+
+    def k_means(self, book: int, count: int, iterations: int) -> np.ndarray:
+        """The levels of a table, those with the least squared error of its weights."""
+        mine = self.members == book
+        squares = np.broadcast_to(np.square(self.scale), self.weight.shape)[:, mine]
+        # Rounding makes a difference where everything counts the same.
+        weights = None if np.all(squares == 1.0) else squares.ravel()
+        return k_means(self.scaled[:, mine].ravel(), count, iterations, weights)
+
+    def error(self, gram: np.ndarray, codes: np.ndarray, tables: np.ndarray) -> float:
+        """Squared error of the outputs."""
+        away = tables[self.members[None, :], codes] * self.scale - self.weight
+        return 0.5 * float(np.vdot(away, gram @ away))
+
+
+def group_scales(weight: np.ndarray, size: int | None) -> np.ndarray:
+    """Largest magnitude of each group of `size` rows, `(groups, outputs)`; ones without groups."""
+    if size is None:
+        return np.ones((1, weight.shape[1]))
+    largest = np.maximum.reduceat(np.abs(weight), np.arange(0, len(weight), size), axis=0)
+    # The precision in which they are stored.
+    return np.where(largest > 0.0, largest, 1.0).astype("float32").astype("float64")
+
+
+def _deviations(weight, members, count):
+    found = np.array([weight[:, members == group].std() for group in range(count)])
+    return np.where(found > 0.0, found, 1.0)
+
+
+def _learned_codes(books, gram, tables, unit):
+    found = table_neighbors(tables[books.members].T, books.scaled)
+    gap = (found.gap * books.scale).astype("float32")
     mean = gap.mean()
     factor = np.where(gap > 0.0, mean**2 / (gap + _NEARLY_NOTHING * mean), 0.0)
-    away, gram = (found.lower - weight).astype("float32"), gram.astype("float32")
+    away = (found.lower * books.scale - books.weight).astype("float32")
+    gram = gram.astype("float32")
     choice = learn_choices(
         found.share, lambda soft: gram @ (away + soft * gap) / unit, factor, _LEARNING
     )
     return np.where(choice >= 0.5, found.upper_codes, found.lower_codes).astype("uint8")
 
 
-def solved_tables(weight, gram, codes, tables, members):
+def solved_tables(
+    books: Books, gram: np.ndarray, codes: np.ndarray, tables: np.ndarray
+) -> np.ndarray:
     """The levels of least output error for these codes; those that no weight has stay."""
     found = tables.copy()
-    goal = gram @ weight
-    for group in range(len(tables)):
+    goal = gram @ books.weight
+    scale = np.broadcast_to(books.scale, codes.shape)
+    for book in range(len(tables)):
         products = np.zeros((tables.shape[1],) * 2)
         sums = np.zeros(tables.shape[1])
-        for output in np.flatnonzero(members == group):
-            chosen = np.eye(tables.shape[1])[codes[:, output]]
+        for output in np.flatnonzero(books.members == book):
+            chosen = np.eye(tables.shape[1])[codes[:, output]] * scale[:, output, None]
             products += chosen.T @ gram @ chosen
             sums += chosen.T @ goal[:, output]
         used = np.diag(products) > 0.0
         ridge = 1e-6 * np.diag(products)[used]
         system = products[np.ix_(used, used)] + np.diag(ridge)
-        found[group, used] = np.linalg.solve(system, sums[used] + ridge * tables[group, used])
+        found[book, used] = np.linalg.solve(system, sums[used] + ridge * tables[book, used])
     return found
-
-
-def _error(weight, gram, codes, tables, members):
-    away = tables[members[None, :], codes] - weight
-    return 0.5 * float(np.vdot(away, gram @ away))

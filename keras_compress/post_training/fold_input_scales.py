@@ -28,7 +28,7 @@ def fold_input_scales(quantized: QuantizedModel) -> QuantizedModel:
     projection go into the value projection.
 
     Where several layers read the same features, such as queries, keys and values, all must have the
-    same scale: `AWQ(ratio=0.5)` gives it, a search usually does not. What cannot be folded keeps
+    same scale, as `AWQ` gives it unless its `objective` is `"layer"`. What cannot be folded keeps
     its `input_scale`, which costs nothing in quality. The model computes the same as before.
 
     Args:
@@ -153,6 +153,7 @@ def divided_outputs(matrix: QuantizedMatrix, scale: np.ndarray) -> QuantizedMatr
             table=grid.table,
             assignment=grid.assignment,
             scale=_quotient(grid.scale, scale),
+            group_size=grid.group_size,
         )
     elif isinstance(grid, PowerGrid):
         grid = PowerGrid(

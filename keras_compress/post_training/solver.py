@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from keras_compress.grids.quantized_matrix import QuantizedMatrix
+from keras_compress.post_training._block import Block
 from keras_compress.post_training.layer_problem import LayerProblem
 from keras_reweight.core.configured_value import ConfiguredValue
 
@@ -20,7 +22,9 @@ class Solver(ConfiguredValue):
     - `"cross"`, `2 (X0 - X)^T X / n` with the inputs `X0` in the float model;
     - `"inputs"`, at most `max_samples` rows of the inputs, spread over the data;
     - `"outputs"`, `targets`, what the float model computes from these rows before the bias;
-    - `"gradient"`, of the loss with respect to the weights of the float model.
+    - `"gradient"`, of the loss with respect to the weights of the float model;
+    - `"block"`, no number but a call: `solve_together` gets all layers that read the same inputs
+      at once, and the `Block` around them that can say what their kernels do to its output.
 
     Solvers store their arguments under their own names, keep no state and are deterministic.
 
@@ -64,3 +68,14 @@ class Solver(ConfiguredValue):
     def solve(self, problem: LayerProblem) -> QuantizedMatrix:
         """Codes and grid for `problem.weight`."""
         raise NotImplementedError(f"{type(self).__name__} must define solve(problem).")
+
+    def solve_together(
+        self, problems: Sequence[LayerProblem], block: Block | None = None
+    ) -> list[QuantizedMatrix]:
+        """Solutions of problems with the same inputs, one after the other unless overridden.
+
+        Args:
+            problems: Those of the layers in `block.layers`, in this order.
+            block: What is around the layers; `None` if nothing is.
+        """
+        return [self.solve(problem) for problem in problems]

@@ -69,9 +69,10 @@ class ScaleGradientFreezing(QuantizedTraining):
     Deviations:
         This is the freezing rule alone, for one gradient. The paper trains with a second,
         sharpness-aware gradient (SAGM) and takes only the gradient of the task away from a frozen
-        scale, which the other one still moves; here a frozen scale rests. Window and threshold of
-        the paper are not public, the defaults are ours, and so is the treatment of each channel's
-        scale by itself.
+        scale, which the other one still moves; here a frozen scale rests, also where the model is
+        trained by `keras_reweight.sharpness.SharpnessAware`, which may wrap it. Window and
+        threshold of the paper are not public, the defaults are ours, and so is the treatment of
+        each channel's scale by itself.
 
     Cost:
         Ten bytes a scale; nothing for the weights.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -98,4 +99,11 @@ class TableQuantizer(Quantizer):
             numbers = np.arange(len(table)).reshape(self.granularity.scale_shape)
             assignment = layout.scales(numbers).reshape(-1)
         scale = layout.scales(ops.convert_to_numpy(self.compute_scale(x)))
-        return TableGrid(self.bits, table=table, assignment=assignment, scale=scale)
+        size = layout.group_size
+        if size is not None and layout.group_axis:
+            # Groups of outputs inside an input: the grid knows those of inputs only.
+            outputs = math.prod(layout.shape[axis] for axis in layout.channel_axes)
+            scale, size = np.repeat(scale, size, axis=1)[:, :outputs], None
+        return TableGrid(
+            self.bits, table=table, assignment=assignment, scale=scale, group_size=size
+        )

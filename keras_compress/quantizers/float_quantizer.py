@@ -8,7 +8,7 @@ from keras import ops
 from keras_compress.quantizers._table_quantizer import TableQuantizer
 from keras_compress.quantizers.float_levels import FORMATS, float_levels
 from keras_compress.quantizers.quantizer import SMALLEST_SCALE
-from keras_compress.quantizers.straight_through import straight_through
+from keras_compress.quantizers.straight_through import with_slope
 from keras_reweight.core.validation import check_boolean, check_choice
 
 
@@ -34,14 +34,18 @@ class FloatQuantizer(TableQuantizer):
             usual there: the output channels of a weight, one scale for an activation.
         scaled: Boolean, whether the largest magnitude becomes the largest number of the format.
             Defaults to `True`.
+        group_size: Integer >= 1, for weights: that many consecutive inputs of a channel share a
+            scale (32 in the MX formats), the last group may be shorter; `None` for no groups.
+            Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`: `name`, `trainable`.
 
     Returns:
         Called with a float tensor: a tensor of the same shape and dtype, its values on the grid.
 
     Raises:
-        TypeError: If `axis` is not made of integers or `scaled` is no boolean.
-        ValueError: If `format` is not one of these; when built, if `axis` does not fit the shape.
+        TypeError: If `axis` or `group_size` is not made of integers or `scaled` is no boolean.
+        ValueError: If `format` is not one of these, or `group_size` is below 1 or without scales;
+            when built, if `axis` does not fit the shape.
 
     Example:
 
@@ -68,6 +72,7 @@ class FloatQuantizer(TableQuantizer):
     """
 
     supports_activations = True
+    supports_groups = True
 
     def __init__(
         self,
@@ -75,11 +80,14 @@ class FloatQuantizer(TableQuantizer):
         *,
         axis: int | tuple[int, ...] | None = -1,
         scaled: bool = True,
+        group_size: int | None = None,
         **kwargs,
     ):
         check_choice("format", format, FORMATS)
         check_boolean("scaled", scaled)
-        super().__init__(FORMATS[format].bits, axis=axis, **kwargs)
+        super().__init__(FORMATS[format].bits, axis=axis, group_size=group_size, **kwargs)
+        if group_size is not None and not scaled:
+            raise ValueError(f"`group_size`={group_size}: without scales there are no groups.")
         self.format = format
         self.scaled = scaled
 
@@ -102,10 +110,10 @@ class FloatQuantizer(TableQuantizer):
     def fake_quantize(self, x):
         if self.scaled:
             return super().fake_quantize(x)
-        scale, zero_point = self.expanded_grid(x)
-        value = self.dequantize(self.nearest_code(x, scale), scale, zero_point)
-        beyond = ops.abs(x) > FORMATS[self.format].largest
-        return straight_through(value, ops.where(beyond, 0.0, x))
+        fixed = ops.stop_gradient(x)
+        scale, zero_point = self.expanded_grid(fixed)
+        value = self.dequantize(self.nearest_code(fixed, scale), scale, zero_point)
+        return with_slope(value, x, ops.abs(fixed) <= FORMATS[self.format].largest)
 
     def get_config(self) -> dict:
         config = {**super().get_config(), "format": self.format, "scaled": self.scaled}

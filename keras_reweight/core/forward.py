@@ -43,6 +43,12 @@ def predictions_of(model: keras.Model, x: Any) -> Any:
         return model(x, training=False)
 
 
+def outputs_of(layer: keras.layers.Layer, args: tuple, kwargs: dict[str, Any]) -> Any:
+    """What one layer gives for these arguments, the losses inside it left as they are."""
+    with keep_losses(layer):
+        return layer(*args, **kwargs)
+
+
 def without_gradients() -> contextlib.AbstractContextManager:
     """Inside, eager computations are not recorded for gradients that nobody will ask for."""
     return active_backend().no_recording()

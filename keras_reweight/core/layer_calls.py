@@ -33,6 +33,24 @@ def recorded_calls(layer: keras.layers.Layer) -> Iterator[list[tuple[Any, Any]]]
         yield calls
 
 
+@contextlib.contextmanager
+def recorded_arguments(layer: keras.layers.Layer) -> Iterator[list[tuple[tuple, dict[str, Any]]]]:
+    """A list that gets `(args, kwargs)` of every call of `layer` inside the context.
+
+    Masks and `training` are among them, so `outputs_of` repeats the call; what attention gives
+    for queries that are masked may differ.
+    """
+    calls: list[tuple[tuple, dict[str, Any]]] = []
+    original = layer.call
+
+    def call(*args, **kwargs):
+        calls.append((args, kwargs))
+        return original(*args, **kwargs)
+
+    with _replaced(layer, "call", call):
+        yield calls
+
+
 def make_layer_gradient(fn: Callable, layer: keras.layers.Layer) -> Callable:
     """`(*args) -> gradient of sum(fn(*args))` with respect to the output of `layer`.
 

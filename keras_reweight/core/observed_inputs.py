@@ -31,7 +31,7 @@ def observed_inputs(
     masks: dict[int, Any] = {}
     with contextlib.ExitStack() as stack:
         for attention in model._flatten_layers():
-            projections = _projections(attention)
+            projections = attention_projections(attention)
             if any(id(layer) in wanted for layer in projections.values()):
                 call = _attention_call(attention.call, projections, masks)
                 stack.enter_context(_replaced(attention, "call", call))
@@ -39,6 +39,15 @@ def observed_inputs(
             call = _observed_call(layer.call, number, id(layer), masks, observe)
             stack.enter_context(_replaced(layer, "call", call))
         yield
+
+
+def attention_projections(layer: keras.layers.Layer) -> dict[str, keras.layers.Layer]:
+    """The layers inside an attention layer by what they make; empty for any other layer."""
+    if not isinstance(layer, _ATTENTION):
+        return {}
+    names = ("query", "key", "value", "gate", "output")
+    found = {name: getattr(layer, f"_{name}_dense", None) for name in names}
+    return {name: projection for name, projection in found.items() if projection is not None}
 
 
 @contextlib.contextmanager
@@ -68,14 +77,6 @@ def steps_inside(model: keras.Model) -> dict[int, str]:
             inner = layer._flatten_layers(include_self=False)
             found.update((id(child), layer.path) for child in inner)
     return found
-
-
-def _projections(layer):
-    if not isinstance(layer, _ATTENTION):
-        return {}
-    names = ("query", "key", "value", "gate", "output")
-    found = {name: getattr(layer, f"_{name}_dense", None) for name in names}
-    return {name: projection for name, projection in found.items() if projection is not None}
 
 
 def _attention_call(original, projections, masks):

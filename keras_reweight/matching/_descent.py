@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from keras_reweight.core.channels.symmetries import Site, Sites
 from keras_reweight.matching._assignment import best_assignment
-from keras_reweight.matching._sites import Site, Sites
 
 # Gains below are rounding.
 _PROGRESS = 1e-12

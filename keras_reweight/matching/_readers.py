@@ -12,10 +12,10 @@ import numpy as np
 from keras import ops
 
 from keras_reweight.core.batches import iterate_batches
+from keras_reweight.core.channels.symmetries import Symmetries, positions_of
 from keras_reweight.core.forward import as_model_inputs, make_forward, predictions_of
 from keras_reweight.core.layer_calls import recorded_calls
 from keras_reweight.core.selection import layers_by_path
-from keras_reweight.matching._sites import Symmetries, positions_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from keras_reweight.core.channels.symmetries import Symmetries
 from keras_reweight.core.validation import check_integer
 from keras_reweight.matching._descent import Descent
-from keras_reweight.matching._sites import Symmetries
 from keras_reweight.matching._sources import check_source, read_source
 from keras_reweight.matching.channel_matching import ChannelMatching
 from keras_reweight.signatures.weight_snapshot import WeightSnapshot

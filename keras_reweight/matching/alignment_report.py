@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from keras_reweight.core.channels.symmetries import Symmetries
 from keras_reweight.core.selection import layers_by_path
 from keras_reweight.matching._descent import permuted_weights
-from keras_reweight.matching._sites import Symmetries
 from keras_reweight.matching._sources import check_source, read_source
 from keras_reweight.matching.channel_matching import ChannelMatching
 from keras_reweight.matching.permute import check_matching

@@ -7,12 +7,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_reweight.core.channels.symmetries import Symmetries
 from keras_reweight.core.selection import layers_by_path
 from keras_reweight.core.state import sync_model
 from keras_reweight.core.validation import check_built, check_choice, check_integer
 from keras_reweight.matching._assignment import best_assignment
 from keras_reweight.matching._readers import Reader, find_readers, iterate_inputs, seen_by
-from keras_reweight.matching._sites import Symmetries
 from keras_reweight.matching._sources import check_source
 from keras_reweight.matching.channel_matching import ChannelMatching
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from keras_reweight.core.channels.symmetries import Symmetries
 from keras_reweight.core.validation import check_integer
 from keras_reweight.matching._descent import Descent
-from keras_reweight.matching._sites import Symmetries
 from keras_reweight.matching._sources import check_source, read_source
 from keras_reweight.matching.channel_matching import ChannelMatching
 from keras_reweight.signatures.weight_snapshot import WeightSnapshot

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from keras_reweight.core.channels.symmetries import Symmetries
 from keras_reweight.matching._descent import permuted_weights
-from keras_reweight.matching._sites import Symmetries
 from keras_reweight.matching.channel_matching import ChannelMatching
 from keras_reweight.signatures.live_weights import read_weights
 from keras_reweight.signatures.patch import Patch

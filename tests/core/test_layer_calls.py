@@ -5,18 +5,38 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_reweight.core.forward import outputs_of, predictions_of
 from keras_reweight.core.layer_calls import (
     gives_probabilities,
     last_weighted_layer,
     make_layer_gradient,
     one_layer,
     output_layer,
+    recorded_arguments,
     recorded_calls,
     without_last_activation,
 )
 from keras_reweight.core.testing import tasks
 
 X = tasks.features()
+
+
+def test_a_recorded_call_can_be_repeated_with_its_masks():
+    ids = keras.Input((3,), dtype="int32")
+    x = keras.layers.Embedding(5, 4, mask_zero=True)(ids)
+    attention = keras.layers.MultiHeadAttention(1, 2, name="attention")
+    model = keras.Model(ids, attention(x, x))
+    data = np.array([[1, 2, 0], [3, 0, 0]], "int32")
+    with recorded_arguments(attention) as calls:
+        expected = ops.convert_to_numpy(predictions_of(model, data))
+    ((args, kwargs),) = calls
+    np.testing.assert_array_equal(ops.convert_to_numpy(kwargs["query_mask"]), data > 0)
+    found = ops.convert_to_numpy(outputs_of(attention, args, kwargs))
+    valid = data > 0
+    np.testing.assert_allclose(found[valid], expected[valid], rtol=1e-5)
+    without = ops.convert_to_numpy(outputs_of(attention, args, {"training": False}))
+    assert np.abs(without[valid] - expected[valid]).max() > 1e-4
+    assert "call" not in vars(attention)
 
 
 def nested(last):

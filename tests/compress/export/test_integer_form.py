@@ -32,6 +32,7 @@ WITH_INTEGERS = {
     "ternary": (TableGrid(2, table=[-1.0, 0.0, 1.0], scale=SCALES[:1]), (6, 1)),
     "binary with a negative scale": (TableGrid(1, table=[-2.0, 2.0], scale=-SCALES[:1]), (6, 1)),
     "small floats": (TableGrid(4, table=FP4, scale=SCALES[:1]), (6, 1)),
+    "small floats in groups": (TableGrid(4, table=FP4, scale=SCALES[:2], group_size=4), (4, 1)),
     "two tables": (
         TableGrid(2, table=[[-1.0, 0, 3, 1], [0.0, 0, 0, 0]], assignment=np.array([0, 1, 1, 0])),
         (6, 1),

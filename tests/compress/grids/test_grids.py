@@ -41,6 +41,12 @@ GRIDS = {
     ),
     "table": (TableGrid(2, table=[0.5, -1.0, 0.0]), 3),
     "tables": (TableGrid(1, table=[[-1.0, 1.0], [0.0, 2.0]], assignment=[1, 0, 1], scale=0.5), 2),
+    "grouped table": (
+        TableGrid(2, table=[-1.0, 0.2, 1.0], scale=RNG.uniform(0.3, 2.0, (3, 3)), group_size=2),
+        3,
+    ),
+    "neighbors": (TableGrid(1, table=[[-1.0, 1.0], [0.0, 2.0]], assignment=[0, 0, 1]), 2),
+    "own tables": (TableGrid(1, table=RNG.normal(size=(3, 2)), assignment=[0, 1, 2]), 2),
     "scaled table": (TableGrid(2, table=[-1.0, 0.0, 1.0], scale=[[0.5, 1.0, 2.0]]), 3),
 }
 
@@ -64,6 +70,25 @@ def test_a_grid_survives_its_arrays_and_settings(name):
     for kind in KINDS.values():
         with pytest.raises(ValueError, match="unknown"):
             kind.read({**grid.settings(), "color": 1}, grid.arrays(), SHAPE)
+
+
+def test_tables_of_groups_of_inputs_follow_the_formula():
+    grid = TableGrid(
+        1, table=[[1.0, 2.0], [0.0, 4.0]], assignment=[1, 0], scale=[[1, 2], [3, 5]], group_size=2
+    )
+    codes = np.array([[1, 0], [0, 1], [1, 1]], "uint8")
+    np.testing.assert_array_equal(grid.decode(codes), [[4.0, 2.0], [0.0, 4.0], [12.0, 10.0]])
+
+
+@pytest.mark.parametrize(
+    ("assignment", "stored"), [([0, 1, 1, 0], 16), ([0, 0, 1, 1], 8), ([0, 1, 2, 3], 0)]
+)
+def test_neighbors_with_one_table_need_no_map(assignment, stored):
+    grid = TableGrid(1, table=np.zeros((max(assignment) + 1, 2)), assignment=assignment)
+    arrays = grid.arrays()
+    assert sum(array.nbytes for name, array in arrays.items() if name != "table") == stored
+    again = TableGrid.read(grid.settings(), arrays, (3, 4))
+    np.testing.assert_array_equal(again.assignment, assignment)
 
 
 def test_affine_values_follow_the_formula():
@@ -113,6 +138,7 @@ def test_power_levels_follow_the_formula_and_exponent_one_is_uniform():
         lambda: TableGrid(1, table=[[0.0, 1.0]]),
         lambda: TableGrid(1, table=[[0.0, 1.0]], assignment=[1]),
         lambda: TableGrid(1, table=[0.0, 1.0], assignment=[0]),
+        lambda: TableGrid(1, table=[0.0, 1.0], group_size=0),
         lambda: PowerGrid(1, scale=1.0, exponent=1.0),
         lambda: PowerGrid(4, scale=1.0, exponent=0.0),
     ],
@@ -132,6 +158,11 @@ def test_wrong_arguments_are_refused(make):
         ("affine", {"bits": 4, "zero_point": 0}, {"scale": np.ones(()), "levels": np.ones(3, int)}),
         ("table", {"bits": 1, "scale": 1.0}, {"table": np.ones((1, 2)), "assignment": [0, 0]}),
         ("table", {"bits": 1}, {"table": np.ones(2), "scale": np.ones((4, 3))}),
+        ("table", {"bits": 1, "group_size": 2}, {"table": np.ones(2), "scale": np.ones((2, 3))}),
+        ("table", {"bits": 1, "scale": 1.0}, {"table": np.ones((2, 2)), "sizes": [1, 1]}),
+        ("table", {"bits": 1, "scale": 1.0}, {"table": np.ones((2, 2)), "sizes": [3]}),
+        ("table", {"bits": 1, "scale": 1.0}, {"table": np.ones((2, 2)), "sizes": [-1, 4]}),
+        ("table", {"bits": 1, "scale": 1.0}, {"table": np.ones((2, 2))}),
         ("power", {"bits": 4, "exponent": 1.0}, {"scale": np.ones((2, 3))}),
     ],
 )

@@ -153,7 +153,7 @@ def test_around_other_solvers():
     )
     error = problem.error(AWQ(Rotated(GPTQ())).solve(problem).values())
     assert error < problem.error(Rotated(GPTQ()).solve(problem).values())
-    assert AWQ(GPTQ()).needs == {"gram", "mean_abs"}
+    assert AWQ(GPTQ(), objective="layer").needs == {"gram", "mean_abs"}
 
 
 def test_outliers_inside_keep_their_values():

@@ -49,6 +49,15 @@ def test_rounds_like_the_format_ties_included(name):
     np.testing.assert_array_equal(found, np.append(expected, np.sign(beyond) * levels[-1]))
 
 
+def test_groups_of_inputs_have_scales():
+    x = normal(7, 3) * np.float32([[9.0], [1.0], [0.1], [5.0], [1.0], [1.0], [0.2]])
+    expected = np.concatenate([reference(x[begin : begin + 3], "e2m1") for begin in (0, 3, 6)])
+    found = numpy(kc.quantizers.FloatQuantizer("e2m1", group_size=3)(x))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="`group_size`=3"):
+        kc.quantizers.FloatQuantizer("e2m1", group_size=3, scaled=False)
+
+
 def test_the_largest_magnitude_is_exact():
     found = numpy(kc.quantizers.FloatQuantizer("e2m1")(KERNEL))
     largest = np.abs(KERNEL).argmax(axis=0), np.arange(3)

@@ -56,16 +56,17 @@ def test_scales_of_other_axes(name, axis, channel_axes, expected):
     assert check(MADE[name](axis=axis), channel_axes).channel_axes == expected
 
 
-@pytest.mark.parametrize("name", ["lsq", "lsq_plus", "minmax", "ternary"])
+@pytest.mark.parametrize("name", ["lsq", "lsq_plus", "minmax", "ternary", "e2m1"])
 def test_groups_of_inputs(name):
     stored = check(MADE[name](axis=-1, group_size=4), -1)
-    assert stored.grid.group_size == 4 and stored.grid.group_axis == 0
+    assert stored.grid.group_size == 4 and getattr(stored.grid, "group_axis", 0) == 0
     assert stored.grid.scale.shape == (2, 4)
 
 
 def test_groups_of_outputs_inside_an_input():
     stored = check(MADE["stats"](axis=(0, 1), group_size=3), -1)
     assert (stored.grid.group_axis, stored.grid.scale.shape) == (1, (6, 2))
+    assert check(MADE["e2m1"](axis=(0, 1), group_size=3), -1).grid.scale.shape == (6, 4)
     assert check(MADE["stats"](axis=None, group_size=5), -1).codes.shape == (24, 1)
 
 

@@ -16,6 +16,7 @@ from tests.compress.post_training import (
     test_awq,
     test_codebook,
     test_coordinate_descent,
+    test_learned_power,
     test_power_search,
     test_rotated,
     test_sparse_outliers,
@@ -90,6 +91,53 @@ def _clustered(weight, iterations):
         levels = test_codebook.reference_lloyd(column, start, iterations)
         columns.append(levels[np.argmin(np.abs(column[:, None] - levels), axis=1)])
     return np.stack(columns, axis=1)
+
+
+def _learned_power(weight, x, steps, learning_rate, exponent_rate, regularization):
+    """From the exponent that a search by the outputs finds, unless nothing is gained."""
+    gram = 2.0 / len(x) * x.T @ x
+
+    def error(values):
+        return np.sum((values - weight) * (gram @ (values - weight)))
+
+    exponents = [1.0, *test_power_search.EXPONENTS]
+    errors = [error(test_power_search.reference_power(weight, BITS, a)) for a in exponents]
+    best = exponents[int(np.argmin(errors))]
+    codes, found = test_learned_power.reference_learned(
+        weight,
+        gram,
+        BITS,
+        np.full(weight.shape[1], best),
+        int(steps),
+        (learning_rate, exponent_rate),
+        regularization,
+    )
+    learned = test_learned_power.decoded(codes, weight, BITS, found)
+    nearest = test_power_search.reference_power(weight, BITS, best)
+    return learned if error(learned) < error(nearest) else nearest
+
+
+def _clustered_model(groups=2):
+    inputs = keras.Input((3,))
+    x = keras.layers.Dense(8, "relu", use_bias=False, name="first")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3, use_bias=False, name="last")(x))
+    widths = np.array([1.0, 0.1, 1.0, 0.1, 0.1, 1.0, 1.0, 0.1])
+    model.set_weights([WEIGHT.T * widths, WEIGHT])
+    solver = kc.post_training.Codebook(groups)
+    quantized = kc.post_training.quantize(model, solver=solver, bits=2, layers="first")
+    return {"quantized": quantized}
+
+
+def _kernels_and_map(ordered):
+    (matrix,) = ordered.matrices.values()
+    return [*ordered.model.get_weights(), matrix.grid.arrays()["sizes"]]
+
+
+def _sorted_kernels(quantized):
+    (matrix,) = quantized.matrices.values()
+    order = np.argsort(matrix.grid.assignment, kind="stable")
+    first, last = quantized.model.get_weights()
+    return [first[:, order], last[order], np.bincount(matrix.grid.assignment)]
 
 
 def _clustered_at_two_bits(solver, weight):
@@ -192,6 +240,7 @@ ROWS = [
             ({"ratio": -0.5}, ValueError, "ratio"),
             ({"num_ratios": 0}, ValueError, "num_ratios"),
             ({"clip": "yes"}, TypeError, "clip"),
+            ({"objective": "model"}, ValueError, "objective"),
         ),
     ),
     _ROW(
@@ -268,7 +317,35 @@ ROWS = [
             ({"mapping": "random"}, ValueError, "mapping"),
             ({"iterations": 0}, ValueError, "iterations"),
             ({"rounds": 0}, ValueError, "rounds"),
+            ({"per_group": "table"}, ValueError, "per_group"),
         ),
+    ),
+    _ROW(
+        kc.post_training.LearnedPower,
+        arguments={
+            "steps": 30,
+            "learning_rate": 0.02,
+            "exponent_rate": 0.01,
+            "regularization": 50.0,
+        },
+        knob={"shared": False},
+        reference=_learned_power,
+        bad_arguments=(
+            ({"steps": 0}, ValueError, "steps"),
+            ({"learning_rate": 0.0}, ValueError, "learning_rate"),
+            ({"exponent_rate": -1.0}, ValueError, "exponent_rate"),
+            ({"regularization": -1.0}, ValueError, "regularization"),
+            ({"shared": 1}, TypeError, "shared"),
+        ),
+    ),
+    Row(
+        kc.post_training.reorder_outputs,
+        "function",
+        inputs=_clustered_model,
+        outcome=_kernels_and_map,
+        knob=lambda: _clustered_model(3),
+        reference=_sorted_kernels,
+        bad_arguments=(({"quantized": "model"}, TypeError, "quantized"),),
     ),
     Row(
         kc.post_training.hadamard_matrix,

@@ -148,6 +148,7 @@ ROWS = [
         bad_arguments=(
             ({"format": "e3m4"}, ValueError, "format"),
             ({"scaled": 1.0}, TypeError, "scaled"),
+            ({"group_size": 0}, ValueError, "group_size"),
         ),
         **_OF_A_KERNEL,
     ),

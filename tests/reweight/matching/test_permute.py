@@ -4,7 +4,7 @@ import pytest
 from keras import layers
 
 import keras_reweight as kr
-from keras_reweight.matching._sites import Symmetries
+from keras_reweight.core.channels.symmetries import Symmetries
 from tests.compress.structured.pruned import run
 from tests.reweight.matching.networks import NETWORKS, network, stack, uneven
 

@@ -1,4 +1,4 @@
-"""Where in the weights of a model the channels of its groups are found."""
+"""The channels of a model that can trade places, and where in its weights they are found."""
 
 from __future__ import annotations
 
@@ -39,9 +39,13 @@ class Site:
 
     def permuted(self, array: np.ndarray, order: np.ndarray) -> np.ndarray:
         """`array` with channel `order[i]` where channel `i` was."""
-        index = np.arange(array.shape[self.axis])
+        return np.take(array, self.index_of(order, array.shape[self.axis]), axis=self.axis)
+
+    def index_of(self, order: np.ndarray, size: int) -> np.ndarray:
+        """The old position of each of the `size` entries of the axis."""
+        index = np.arange(size)
         index[self.positions] = self.positions[order]
-        return np.take(array, index, axis=self.axis)
+        return index
 
 
 @dataclass(frozen=True, eq=False)
