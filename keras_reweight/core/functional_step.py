@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_reweight.core.aux_targets import split_targets
 from keras_reweight.core.failed_steps import keep_state_of_failed_steps
 from keras_reweight.core.gradients._backend import active_backend
 from keras_reweight.core.gradients._cache import cached
@@ -19,6 +20,7 @@ from keras_reweight.core.gradients._scope import keep_losses
 from keras_reweight.core.gradients._step import StepFunction
 from keras_reweight.core.gradients.commit_updates import commit_updates
 from keras_reweight.core.state import rebuild_step_functions, sync_model
+from keras_reweight.core.step_epochs import StepEpochs
 from keras_reweight.core.validation import check_built
 
 
@@ -84,11 +86,14 @@ class FunctionalStepModel(keras.Model):
         if self.knows_epochs and not isinstance(callbacks, keras.callbacks.CallbackList):
             given = [] if callbacks is None else callbacks
             given = list(given) if isinstance(given, (list, tuple)) else [given]
-            callbacks = [_Epochs(), *given]
+            callbacks = [StepEpochs(), *given]
         return super().fit(*args, callbacks=callbacks, **kwargs)
 
     def check_ready(self) -> None:
         """Raise what would go wrong in a step; called before the first one."""
+
+    def finish_epoch(self) -> None:
+        """Called by `fit` after every epoch, where the class knows epochs; state may be read."""
 
     def make_train_function(self, force=False):
         self.check_ready()
@@ -128,6 +133,7 @@ class FunctionalStepModel(keras.Model):
 
         On JAX Keras itself does this before it compiles.
         """
+        y, _ = split_targets(y)
         metrics, loss = self._compile_metrics, self._compile_loss
         waits = [one is not None and not one.built for one in (metrics, loss)]
         if y is None or not any(waits):
@@ -163,10 +169,10 @@ class FunctionalStepModel(keras.Model):
         """The compiled loss of the model, of a batch or per sample."""
         return Objective(self, loss_spec(self, None, type(self).__name__), training=training)
 
-    def training_pass(self, x: Any) -> tuple[Any, list]:
-        """Predictions and regularization losses of a pass in training mode."""
+    def training_pass(self, x: Any, *, training: bool = True) -> tuple[Any, list]:
+        """Predictions and regularization losses of a pass, in training mode by default."""
         with keep_losses(self):
-            y_pred = self(x, training=True)
+            y_pred = self(x, training=training)
             return y_pred, list(self.losses)
 
     def losses_of(self, y: Any, y_pred: Any) -> Any:
@@ -277,14 +283,6 @@ class FunctionalStepModel(keras.Model):
     def rebuild_steps(self) -> None:
         """Have the compiled steps traced anew, after a change that they took for constant."""
         rebuild_step_functions(self)
-
-
-class _Epochs(keras.callbacks.Callback):
-    """Tells the step which epoch it is."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        # Through the property: it fetches the state on JAX.
-        self.model.epoch.assign(float(epoch))
 
 
 @contextlib.contextmanager

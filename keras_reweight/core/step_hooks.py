@@ -12,6 +12,7 @@ training only.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -55,7 +56,7 @@ class LossCall:
         count: int,
         y_true: Any,
         y_pred: Any,
-        evaluation: LossEvaluation,
+        evaluation: LossEvaluation | GivenLosses,
         sample_weight: Any,
         aux: dict[str, Any],
     ):
@@ -251,6 +252,46 @@ def replaced_losses(compiled, wrap):
         compiled.__dict__.pop("build", None)
         if original is not None:
             compiled._flat_losses = original
+
+
+class GivenLosses:
+    """Losses of a step that computes them itself, in place of a `LossEvaluation`.
+
+    `compute() -> (batch,)` is called when the losses are first read.
+    """
+
+    mask = None
+
+    def __init__(self, loss: Any, compute: Callable[[], Any]):
+        self.loss, self._compute = loss, compute
+
+    @functools.cached_property
+    def losses(self):
+        return ops.cast(self._compute(), "float32")
+
+
+def hooked_weights(
+    model: keras.Model,
+    losses: GivenLosses,
+    y_true: Any,
+    y_pred: Any,
+    sample_weight: Any,
+    aux: dict[str, Any],
+) -> Any:
+    """`sample_weight` times packed weights and what the hooks return, or `None`.
+
+    For train steps that do not go through `compute_loss` and have one loss a sample.
+    """
+    if WEIGHT in aux:
+        packed = ops.reshape(ops.cast(aux[WEIGHT], "float32"), (-1,))
+        sample_weight = multiply_weights(sample_weight, packed)
+    record = model.__dict__.get(_ATTRIBUTE)
+    call = LossCall("output", 0, 1, y_true, y_pred, losses, sample_weight, aux)
+    for hook in [] if record is None else record.hooks:
+        weights = hook(call)
+        if weights is not None:
+            call.sample_weight = multiply_weights(call.sample_weight, weights)
+    return call.sample_weight
 
 
 def multiply_weights(sample_weight: Any, weights: Any):

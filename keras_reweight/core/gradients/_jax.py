@@ -45,10 +45,11 @@ def value_and_grad(objective, values, differentiable=False):
     return value, auxiliary, gradients
 
 
-def values_and_grads(objective, values):
+def values_and_grads(objective, values, places):
     """`objective(values) -> (scalars, auxiliary)`; returns these and the gradients of each scalar.
 
-    One forward pass and a backward pass for each of the list of scalars.
+    One forward pass and a backward pass for each of the list of scalars. `places` holds for each
+    scalar which of the values are differentiated, or is `None` for all.
     """
     scalars, pull, auxiliary = jax.vjp(objective, values, has_aux=True)
     gradients = []
@@ -56,7 +57,9 @@ def values_and_grads(objective, values):
         seeds = [
             jnp.ones_like(s) if i == place else jnp.zeros_like(s) for i, s in enumerate(scalars)
         ]
-        gradients.append(pull(seeds)[0])
+        # What is left out here is not computed once this is compiled.
+        pulled = pull(seeds)[0]
+        gradients.append(pulled if places is None else [pulled[i] for i in places[place]])
     return scalars, auxiliary, gradients
 
 

@@ -49,7 +49,7 @@ def keras_mask(tensor: Any) -> Any:
 
 
 @contextlib.contextmanager
-def keep_losses(model: keras.Model) -> Iterator[None]:
+def keep_losses(model: keras.layers.Layer) -> Iterator[None]:
     """Put the `add_loss` records of all layers back: a call of the model clears them.
 
     Inside `compute_loss` they belong to the forward pass of the training step.

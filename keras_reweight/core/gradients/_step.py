@@ -64,11 +64,16 @@ class StepFunction:
         return value, gradients, pair_updates(self._pure, updates)
 
     def values_and_grads(
-        self, *args: Any, values: list | None = None, commits: bool = False
+        self,
+        *args: Any,
+        values: list | None = None,
+        commits: bool = False,
+        places: list[list[int]] | None = None,
     ) -> tuple[list, list, list]:
         """`(scalars, gradients, updates)` of an `fn` that returns a list of scalars.
 
-        One forward pass; `gradients` holds one list, of the length of the variables, a scalar.
+        One forward pass; `gradients` holds one list a scalar, of the length of the variables, or
+        for those of the variables that `places` lists for this scalar.
         """
 
         def objective(values):
@@ -78,7 +83,7 @@ class StepFunction:
         backend = active_backend()
         with contextlib.nullcontext() if commits else backend.isolate():
             values, others = self._inputs(values)
-            found = backend.values_and_grads(objective, values)
+            found = backend.values_and_grads(objective, values, places)
         scalars, updates, gradients = stop_gradients(found)
         return scalars, gradients, pair_updates(self._pure, updates)
 

@@ -93,15 +93,20 @@ def value_and_grad(objective, values, differentiable=False):
     return value, auxiliary, _gradients(tape, value, values)
 
 
-def values_and_grads(objective, values):
+def values_and_grads(objective, values, places):
     """`objective(values) -> (scalars, auxiliary)`; returns these and the gradients of each scalar.
 
-    One forward pass and a backward pass for each of the list of scalars.
+    One forward pass and a backward pass for each of the list of scalars. `places` holds for each
+    scalar which of the values are differentiated, or is `None` for all.
     """
     with tf.GradientTape(watch_accessed_variables=False, persistent=True) as tape:
         tape.watch(values)
         scalars, auxiliary = objective(values)
-    return scalars, auxiliary, [_gradients(tape, scalar, values) for scalar in scalars]
+    gradients = []
+    for place, scalar in enumerate(scalars):
+        chosen = values if places is None else [values[i] for i in places[place]]
+        gradients.append(_gradients(tape, scalar, chosen))
+    return scalars, auxiliary, gradients
 
 
 def per_sample(objective, values, batch, reduce, total, state):

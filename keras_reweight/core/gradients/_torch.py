@@ -56,19 +56,20 @@ def value_and_grad(objective, values, differentiable=False):
     return value, auxiliary, gradients
 
 
-def values_and_grads(objective, values):
+def values_and_grads(objective, values, places):
     """`objective(values) -> (scalars, auxiliary)`; returns these and the gradients of each scalar.
 
-    One forward pass and a backward pass for each of the list of scalars.
+    One forward pass and a backward pass for each of the list of scalars. `places` holds for each
+    scalar which of the values are differentiated, or is `None` for all.
     """
     with torch.enable_grad():
         values = [_leaf(tensor) for tensor in values]
         scalars, auxiliary = objective(values)
         last = len(scalars) - 1
-        gradients = [
-            _gradients(scalar, values, retain_graph=place < last)
-            for place, scalar in enumerate(scalars)
-        ]
+        gradients = []
+        for place, scalar in enumerate(scalars):
+            chosen = values if places is None else [values[i] for i in places[place]]
+            gradients.append(_gradients(scalar, chosen, retain_graph=place < last))
     return scalars, auxiliary, gradients
 
 
@@ -169,7 +170,7 @@ def _leaf(tensor, differentiable=False):
 
 
 def _gradients(value, tensors, create_graph=False, retain_graph=None):
-    if not value.requires_grad:
+    if not tensors or not value.requires_grad:
         return [torch.zeros_like(tensor) for tensor in tensors]
     gradients = torch.autograd.grad(
         value, tensors, create_graph=create_graph, retain_graph=retain_graph, allow_unused=True
