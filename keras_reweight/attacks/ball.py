@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_reweight.core.clamp import clamp
 from keras_reweight.core.configured import Configured
 from keras_reweight.core.counter_random import normal_like, uniform_like
 from keras_reweight.core.validation import check_choice, check_number
@@ -82,16 +83,17 @@ class Ball(Configured):
     def project(self, moved: Any, x: Any) -> Any:
         """The point of the ball around `x`, and of the range of values, next to `moved`."""
         moved, x = ops.convert_to_tensor(moved), ops.convert_to_tensor(x)
-        delta = moved - x
+        moved = x + self.limit(moved - x)
+        return moved if self.clip is None else clamp(moved, *self.clip)
+
+    def limit(self, delta: Any) -> Any:
+        """The perturbation of at most the radius next to `delta`; the range is left aside."""
         if self.norm == "linf":
-            delta = ops.clip(delta, -self.epsilon, self.epsilon)
-        else:
-            size = _length(delta)
-            outside = size > self.epsilon
-            shrunk = delta * (self.epsilon / ops.where(outside, size, ops.ones_like(size)))
-            delta = ops.where(outside, shrunk, delta)
-        moved = x + delta
-        return moved if self.clip is None else ops.clip(moved, *self.clip)
+            return clamp(delta, -self.epsilon, self.epsilon)
+        size = _length(delta)
+        outside = size > self.epsilon
+        shrunk = delta * (self.epsilon / ops.where(outside, size, ops.ones_like(size)))
+        return ops.where(outside, shrunk, delta)
 
     def start(self, x: Any, kind: str, seed: int, counter: Any) -> Any:
         """Where an attack begins: the same numbers on every backend."""
