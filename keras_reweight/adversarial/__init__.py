@@ -7,6 +7,8 @@ from keras_reweight.adversarial.madry import Madry
 from keras_reweight.adversarial.mart import MART
 from keras_reweight.adversarial.robust_objective import RobustObjective, RobustTerm
 from keras_reweight.adversarial.robust_report import RobustReport
+from keras_reweight.adversarial.smooth_comp_sum import SmoothCompSum
+from keras_reweight.adversarial.srat import SRAT
 from keras_reweight.adversarial.trades import TRADES
 
 __all__ = [
@@ -17,6 +19,8 @@ __all__ = [
     "RobustObjective",
     "RobustReport",
     "RobustTerm",
+    "SRAT",
+    "SmoothCompSum",
     "TRADES",
     "evaluate_robust",
 ]

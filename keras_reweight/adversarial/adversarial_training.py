@@ -7,12 +7,17 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_reweight.adversarial._arguments import as_floats, check_kind
+from keras_reweight.adversarial._features import feature_layer, features_of
 from keras_reweight.adversarial.madry import Madry
 from keras_reweight.adversarial.robust_objective import RobustObjective
 from keras_reweight.attacks.attack import Attack
+from keras_reweight.core.aux_targets import split_targets, weights_of_targets
 from keras_reweight.core.forward import predictions_of
 from keras_reweight.core.functional_step import FunctionalStepModel
+from keras_reweight.core.layer_calls import recorded_calls
 from keras_reweight.core.sample_weights import times, weight_per_sample
+from keras_reweight.core.step_hooks import GivenLosses, hooked_weights
 from keras_reweight.core.validation import check_choice
 from keras_reweight.weightings.weighting import Weighting
 
@@ -29,6 +34,11 @@ class AdversarialTraining(FunctionalStepModel):
     what the attack needed (`GeometryAware` is GAIRAT); `Product` combines several, as instance and
     class weights. Weights follow the rule of the weighting: those that sum to one are multiplied
     by the batch size.
+
+    Callbacks of this package that weigh samples see the losses at the adversarial inputs, and their
+    weights act on the whole objective, as `sample_weight` does: `GroupDRO` and `GroupReweight` with
+    group ids in packed targets, beside a `weighting` for instances; `KLDROReweight`, whose
+    denominator is averaged over batches as in the doubly robust method.
 
     Compiled metrics of the training see the adversarial predictions; `evaluate` and validation see
     clean inputs, and `evaluate_robust` attacked ones. The wrapped model is trained in place: use
@@ -90,10 +100,10 @@ class AdversarialTraining(FunctionalStepModel):
         **kwargs: Any,
     ):
         chosen = Madry() if objective is None else objective
-        _check_kind("attack", attack, Attack)
-        _check_kind("objective", chosen, RobustObjective)
+        check_kind("attack", attack, Attack)
+        check_kind("objective", chosen, RobustObjective)
         if weighting is not None:
-            _check_kind("weighting", weighting, Weighting)
+            check_kind("weighting", weighting, Weighting)
         check_choice("weighting_reads", weighting_reads, READS)
         if weighting_reads == "clean" and not chosen.needs_clean:
             raise ValueError(
@@ -101,6 +111,8 @@ class AdversarialTraining(FunctionalStepModel):
                 "predictions. Use 'adversarial', or an objective such as TRADES."
             )
         super().__init__(model, name=name, **kwargs)
+        if chosen.needs_features:
+            feature_layer(model, chosen.features)
         self.attack = attack
         self.weighting = weighting
         self.weighting_reads = weighting_reads
@@ -110,30 +122,35 @@ class AdversarialTraining(FunctionalStepModel):
         self._batches = self.state_weight("batches", ())
 
     def neutral_step(self, x, y, sample_weight):
+        targets, aux = split_targets(y)
+        sample_weight = weights_of_targets(sample_weight, aux)
         given = weight_per_sample(sample_weight, type(self).__name__)
         self._batches.assign(self._batches + 1.0)
-        x = _as_floats(x)
+        x = as_floats(x, type(self).__name__)
         found = self.attack.search(
             lambda inputs: predictions_of(self.model, inputs),
             x,
-            y,
+            targets,
             ops.cast(self._batches, "int32"),
         )
         parts = (x, found.x, found.steps_correct, y, given, sample_weight)
         return self.apply_step(self.counted(self._robust_loss), *parts, count=ops.shape(x)[0])
 
     def _robust_loss(self, x, attacked, steps_correct, y, given, sample_weight):
+        y, aux = split_targets(y)
         clean = None
         minimized = self._minimized()
         if minimized.needs_clean:
             clean, _ = self.training_pass(x)
-        losses, adversarial, penalties = self.losses_and_outputs(attacked, y)
+        adversarial, penalties, features = self._adversarial_pass(attacked, minimized)
+        found = GivenLosses(self.loss, lambda: self.losses_of(y, adversarial))
+        given = hooked_weights(self, found, y, adversarial, given, aux)
 
         def loss(y_true, y_pred):
-            return losses if y_pred is adversarial else self.losses_of(y_true, y_pred)
+            return found.losses if y_pred is adversarial else self.losses_of(y_true, y_pred)
 
-        terms = minimized.terms(loss, y, clean, adversarial)
-        weights = self._weights(losses, clean, adversarial, steps_correct, y)
+        terms = minimized.terms(loss, y, clean, adversarial, **features)
+        weights = self._weights(found.losses, clean, adversarial, steps_correct, y)
         values = sum(
             times(ops.cast(term.values, "float32"), weights if term.weighted else None)
             for term in terms
@@ -144,6 +161,15 @@ class AdversarialTraining(FunctionalStepModel):
         # In here the predictions still carry their mask.
         self.compute_metrics(attacked, y, adversarial, sample_weight)
         return total
+
+    def _adversarial_pass(self, attacked, minimized):
+        """Predictions, regularization losses, and what else the objective wants of the pass."""
+        if not minimized.needs_features:
+            return (*self.training_pass(attacked), {})
+        layer = feature_layer(self.model, minimized.features)
+        with recorded_calls(layer) as calls:
+            found = self.training_pass(attacked)
+        return (*found, {"features": features_of(calls, layer, minimized.features)})
 
     def _minimized(self):
         return Madry() if self.objective is None else self.objective
@@ -183,24 +209,3 @@ class AdversarialTraining(FunctionalStepModel):
             for key in ("attack", "objective", "weighting")
         }
         return super().from_config({**config, **parts}, custom_objects)
-
-
-def _check_kind(argument, value, kind):
-    if not isinstance(value, kind):
-        raise TypeError(
-            f"`{argument}` must be a {kind.__name__}, got {value!r} of type {type(value).__name__}."
-        )
-
-
-def _as_floats(x):
-    if keras.tree.is_nested(x):
-        leaves = keras.tree.flatten(x)
-        raise TypeError(
-            f"AdversarialTraining takes models of one input, got {len(leaves)} inputs as "
-            f"{type(x).__name__}."
-        )
-    # An array where `train_on_batch` runs eagerly.
-    x = ops.convert_to_tensor(x)
-    if keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
-        return x
-    return ops.cast(x, keras.config.floatx())

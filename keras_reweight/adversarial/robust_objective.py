@@ -45,13 +45,16 @@ class RobustObjective(Configured):
 
     Derive from it for an objective of your own. A subclass defines
     `terms(loss, y, clean, adversarial)` and says with `needs_clean` whether the
-    model has to see the clean inputs as well. The terms are added up for every sample.
+    model has to see the clean inputs as well. The terms are added up for every sample. With
+    `needs_features`, `terms` gets one argument more: what the layer that the attribute `features`
+    names gives at the adversarial inputs, as in `SRAT`.
 
     Args:
         loss: Function `(y, y_pred) -> (batch,)`, the compiled loss before reduction.
         y: Targets of the batch.
         clean: Predictions in training mode at the inputs, or `None` without `needs_clean`.
         adversarial: Predictions in training mode at the adversarial inputs.
+        features: With `needs_features`: float tensor of shape `(batch, features)`.
 
     Returns:
         `terms` gives a list of `RobustTerm`.
@@ -79,6 +82,10 @@ class RobustObjective(Configured):
 
     #: Whether `terms` reads `clean`, at the price of another forward and backward pass.
     needs_clean: bool = False
+    #: Whether `terms` gets `features=`.
+    needs_features: bool = False
+    #: The layer whose outputs they are; `None` stands for what goes into the last one.
+    features: Any = None
 
     def terms(
         self, loss: Callable[[Any, Any], Any], y: Any, clean: Any, adversarial: Any

@@ -11,13 +11,17 @@ from keras_reweight.core.configured import Configured
 from keras_reweight.core.labels import labels_like
 from keras_reweight.core.validation import check_boolean, check_choice
 
-KINDS = ("crossentropy", "margin", "dlr", "kl")
+KINDS = ("crossentropy", "margin", "dlr", "kl", "margin_shift")
+#: Those that compare with the predictions at the clean input.
+_COMPARING = ("kl", "margin_shift")
 
 #: Stands for minus infinity where a class is left out of a maximum.
 _LOWEST = -1e30
 _SMALLEST_PROBABILITY = 1e-12
 #: Keeps equal scores from dividing by zero.
 _SMALLEST_SPREAD = 1e-12
+#: Gives a norm a slope where nothing has moved.
+_SMALLEST_SQUARE = 1e-12
 
 
 @keras.saving.register_keras_serializable(package="keras_reweight")
@@ -32,12 +36,15 @@ class AttackLoss(Configured):
       gradient where the softmax is saturated;
     - `"dlr"`: that margin divided by the distance of the highest score from the third, which no
       scaling of the logits changes; needs three classes;
-    - `"kl"`: `KL(p(x) || p(x_adv))` from the predictions at the clean input; reads no label.
+    - `"kl"`: `KL(p(x) || p(x_adv))` from the predictions at the clean input; reads no label;
+    - `"margin_shift"`: `||m(x_adv) - m(x)||_2` of the margins `m_c = z_y - z_c` to the classes, for
+      `kr.adversarial.SmoothCompSum`. Its slope at the clean input is zero: start elsewhere.
 
     For regression write a function `(y_true, y_pred) -> (batch,)`, which attacks take as well.
 
     Args:
-        kind: `"crossentropy"`, `"margin"`, `"dlr"` or `"kl"`. Defaults to `"crossentropy"`.
+        kind: `"crossentropy"`, `"margin"`, `"dlr"`, `"kl"` or `"margin_shift"`. Defaults to
+            `"crossentropy"`.
         from_logits: Boolean, whether predictions are logits; otherwise probabilities. Defaults to
             `True`.
         targeted: Boolean, whether labels are where the model is led to, so that the loss is
@@ -49,8 +56,8 @@ class AttackLoss(Configured):
 
     Raises:
         TypeError: If a switch is not a boolean.
-        ValueError: If `kind` is unknown, or `"kl"` or `"dlr"` is to be targeted; in the call: if
-            `"dlr"` gets fewer than three classes.
+        ValueError: If `kind` is unknown, or `"kl"`, `"margin_shift"` or `"dlr"` is to be targeted;
+            in the call: if `"dlr"` gets fewer than three classes.
 
     Example:
 
@@ -66,7 +73,8 @@ class AttackLoss(Configured):
     Reference:
         Madry et al., arXiv 1706.06083; Carlini and Wagner, arXiv 1608.04644 (f_6, without its
         limit); Zhang et al., "Theoretically Principled Trade-off between Robustness and Accuracy",
-        arXiv 1901.08573 (KL); Croce and Hein, arXiv 2003.01690, equation 6 (DLR).
+        arXiv 1901.08573 (KL); Croce and Hein, arXiv 2003.01690, equation 6 (DLR); Mao et al.,
+        arXiv 2304.07288, section 5 (shift of the margins).
     """
 
     def __init__(
@@ -75,8 +83,10 @@ class AttackLoss(Configured):
         check_choice("kind", kind, KINDS)
         check_boolean("from_logits", from_logits)
         check_boolean("targeted", targeted)
-        if targeted and kind == "kl":
-            raise ValueError("`targeted`=True needs labels, and kind 'kl' reads none.")
+        if targeted and kind in _COMPARING:
+            raise ValueError(
+                f"`targeted`=True leads to a label, but kind {kind!r} leads away from predictions."
+            )
         if targeted and kind == "dlr":
             raise ValueError(
                 "`targeted`=True with kind 'dlr' would need the right label beside the target; use "
@@ -93,6 +103,9 @@ class AttackLoss(Configured):
             values = score_margins(y_true, scores)
             if self.kind == "dlr":
                 values = values / (_spread(scores) + _SMALLEST_SPREAD)
+        elif self.kind == "margin_shift":
+            logs, clean = (log_probabilities(z, self.from_logits) for z in (scores, y_clean))
+            values = margin_shifts(y_true, logs, ops.stop_gradient(clean))
         else:
             logs = log_probabilities(scores, self.from_logits)
             if self.kind == "crossentropy":
@@ -104,6 +117,11 @@ class AttackLoss(Configured):
             # Of the positions of a sequence or image.
             values = ops.mean(values, axis=-1)
         return -values if self.targeted else values
+
+    @property
+    def reads_clean(self) -> bool:
+        """Whether a call needs `y_clean`."""
+        return self.kind in _COMPARING
 
     def get_config(self) -> dict:
         return {
@@ -140,6 +158,13 @@ def score_margins(y_true: Any, scores: Any) -> Any:
     own = ops.sum(label * scores, axis=-1)
     others = ops.where(label > 0.5, ops.full_like(scores, _LOWEST), scores)
     return ops.max(others, axis=-1) - own
+
+
+def margin_shifts(y_true: Any, scores: Any, clean: Any) -> Any:
+    """Euclidean length of the change of the margins of the label to all classes."""
+    moved = scores - clean
+    own = ops.sum(labels_like(y_true, moved) * moved, axis=-1, keepdims=True)
+    return ops.sqrt(ops.sum(ops.square(own - moved), axis=-1) + _SMALLEST_SQUARE)
 
 
 def _spread(scores):

@@ -27,6 +27,12 @@ class FGSM(Attack):
     the fast variant, with a step of `1.25 * epsilon`, which is enough for adversarial training at
     two forward and backward passes a step.
 
+    Fast adversarial training can fail at once, mostly with many epochs, large balls or longer
+    steps: within an epoch the model learns to resist this one step alone (catastrophic
+    overfitting). Its loss and its accuracy under `FGSM` then look better than ever, while hardly
+    anything is left under `PGD`. Look at held out samples with `evaluate_robust` and a `PGD` of
+    some steps while training, and go back to the last epoch before the fall.
+
     Args:
         ball: `Ball`, or its radius: a float >= 0 in units of the inputs. Defaults to `8 / 255`.
         step_size: Float > 0, or `None` for `epsilon`, `1.25 * epsilon` from a random start.
@@ -60,7 +66,11 @@ class FGSM(Attack):
     Reference:
         Goodfellow et al., "Explaining and Harnessing Adversarial Examples", ICLR 2015, arXiv
         1412.6572, section 4; Wong et al., "Fast is better than free: Revisiting adversarial
-        training", ICLR 2020, arXiv 2001.03994, algorithm 3.
+        training", ICLR 2020, arXiv 2001.03994, algorithm 3 and section 5.3.
+
+    Deviations:
+        In fast training the model is in inference mode during the attack, as with every attack
+        here; the official code leaves it in training mode.
 
     Cost:
         One forward and backward pass.

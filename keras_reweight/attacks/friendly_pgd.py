@@ -94,7 +94,7 @@ class FriendlyPGD(Attack):
     def search(self, predict, x, y, counter=0):
         ball, loss = as_ball(self.ball), as_attack_loss(self.loss)
         x = ops.stop_gradient(x)
-        y_clean = predict(x) if getattr(loss, "kind", None) == "kl" else None
+        y_clean = predict(x) if getattr(loss, "reads_clean", False) else None
         size = 2.5 * ball.epsilon / self.steps if self.step_size is None else self.step_size
 
         def values(inputs):

@@ -103,7 +103,7 @@ class PGD(Attack):
     def search(self, predict, x, y, counter=0):
         ball, loss = as_ball(self.ball), as_attack_loss(self.loss)
         x = ops.stop_gradient(x)
-        y_clean = predict(x) if getattr(loss, "kind", None) == "kl" else None
+        y_clean = predict(x) if getattr(loss, "reads_clean", False) else None
 
         def values(inputs):
             y_pred = predict(inputs)

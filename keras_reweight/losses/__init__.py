@@ -14,6 +14,7 @@ from keras_reweight.losses.contrastive import ContrastiveLoss
 from keras_reweight.losses.dpo import DPOLoss
 from keras_reweight.losses.ens_loss import EnsLoss
 from keras_reweight.losses.equalization import EqualizationLoss
+from keras_reweight.losses.feature_separation import FeatureSeparationLoss
 from keras_reweight.losses.focal_info_nce import FocalInfoNCELoss
 from keras_reweight.losses.focal_tversky import FocalTverskyLoss
 from keras_reweight.losses.icnn import ICNNLoss
@@ -59,6 +60,7 @@ __all__ = [
     "DPOLoss",
     "EnsLoss",
     "EqualizationLoss",
+    "FeatureSeparationLoss",
     "FocalInfoNCELoss",
     "FocalTverskyLoss",
     "ICNNLoss",

@@ -66,6 +66,7 @@ ROWS = [
             ({"from_logits": 1}, TypeError, "from_logits"),
             ({"targeted": "no"}, TypeError, "targeted"),
             ({"kind": "kl"}, ValueError, "targeted"),
+            ({"kind": "margin_shift"}, ValueError, "targeted"),
             ({"kind": "dlr"}, ValueError, "targeted"),
         ),
     ),

@@ -212,6 +212,17 @@ _LOSS_ROWS = [
         knob={"contrast": "negatives"},
         bad_arguments=(({"temperature": 0.0}, ValueError, "temperature"),),
     ),
+    Row(
+        kr.losses.FeatureSeparationLoss,
+        "loss",
+        # A class of one sample among the others.
+        inputs=lambda: {"y_true": np.repeat(np.arange(4), [5, 4, 2, 1]), "y_pred": tasks.logits()},
+        arguments={"temperature": 0.4},
+        knob={"temperature": 0.8},
+        reference=f"{_LOSSES}feature_separation:reference",
+        invariants=("nonnegative", "permutation_invariant"),
+        bad_arguments=(({"temperature": 0.0}, ValueError, "temperature"),),
+    ),
     _pair_loss(
         kr.losses.ProtoTripletLoss,
         "proto_triplet",

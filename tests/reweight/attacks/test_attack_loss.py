@@ -40,6 +40,25 @@ def test_the_logit_ratio_of_equal_scores_has_a_finite_slope():
     assert np.isfinite(slope).all()
 
 
+def test_the_shift_of_the_margins():
+    y, before, after = np.array([0]), [[1.0, 0.0, 0.0]], [[3.0, 0.0, 1.0]]
+    loss = kr.attacks.AttackLoss("margin_shift")
+    assert loss.reads_clean and not kr.attacks.AttackLoss("margin").reads_clean
+    # The margins (1, 1) become (3, 2).
+    arrays = [np.asarray(scores, "float32") for scores in (after, before)]
+    np.testing.assert_allclose(ops.convert_to_numpy(loss(y, *arrays)), [5.0**0.5], rtol=1e-6)
+    of_probabilities = kr.attacks.AttackLoss("margin_shift", from_logits=False)
+    arrays = [linear.softmax(scores).astype("float32") for scores in arrays]
+    found = ops.convert_to_numpy(of_probabilities(y, *arrays))
+    np.testing.assert_allclose(found, [5.0**0.5], rtol=1e-5)
+
+
+def test_where_no_margin_has_moved_the_slope_is_zero():
+    loss, clean = kr.attacks.AttackLoss("margin_shift"), np.ones((1, 3), "float32")
+    slope = gradient(lambda scores: ops.sum(loss(np.array([0]), scores, clean)), clean)
+    np.testing.assert_array_equal(slope, np.zeros((1, 3)))
+
+
 def test_two_classes_have_no_third_score():
     with pytest.raises(ValueError, match="three classes"):
         kr.attacks.AttackLoss("dlr")(np.array([0]), np.zeros((1, 2), "float32"))
