@@ -2,6 +2,7 @@
 
 from keras_reweight.adversarial.adversarial_training import AdversarialTraining
 from keras_reweight.adversarial.evaluate_robust import evaluate_robust
+from keras_reweight.adversarial.free_adversarial_training import FreeAdversarialTraining
 from keras_reweight.adversarial.geometry_aware import GeometryAware
 from keras_reweight.adversarial.madry import Madry
 from keras_reweight.adversarial.mart import MART
@@ -13,6 +14,7 @@ from keras_reweight.adversarial.trades import TRADES
 
 __all__ = [
     "AdversarialTraining",
+    "FreeAdversarialTraining",
     "GeometryAware",
     "MART",
     "Madry",

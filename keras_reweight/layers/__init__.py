@@ -1,5 +1,6 @@
 """Layers that losses and weightings need in the model, layers with other kernels, ensembles."""
 
+from keras_reweight.layers.adversarial_style import AdversarialStyle
 from keras_reweight.layers.ard_prior import ARDPrior
 from keras_reweight.layers.companded_conv2d import CompandedConv2D
 from keras_reweight.layers.companded_dense import CompandedDense
@@ -20,6 +21,7 @@ from keras_reweight.layers.with_loss_predictor import WithLossPredictor
 
 __all__ = [
     "ARDPrior",
+    "AdversarialStyle",
     "CSQMIRegularizer",
     "CompandedConv2D",
     "CompandedDense",

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import keras_reweight as kr
 from keras_reweight.core.testing import Row
-from tests.reweight.adversarial import models, test_evaluate_robust, test_geometry_aware
+from tests.reweight.adversarial import (
+    models,
+    test_evaluate_robust,
+    test_free_adversarial_training,
+    test_geometry_aware,
+    test_smooth_comp_sum,
+    test_srat,
+)
 from tests.reweight.attacks import linear
 
 
@@ -62,6 +69,29 @@ ROWS = [
         ),
     ),
     Row(
+        kr.adversarial.FreeAdversarialTraining,
+        "object",
+        arguments=lambda: {
+            "model": linear.model(),
+            "ball": kr.attacks.Ball(**test_free_adversarial_training.BALL),
+            "replays": 2,
+            "step_size": 0.15,
+            "batch_size": 4,
+        },
+        outcome=test_free_adversarial_training.trained,
+        knob={"replays": 3},
+        reference=lambda: test_free_adversarial_training.reference(replays=2, step_size=0.15),
+        bad_arguments=(
+            ({"model": "model"}, TypeError, "model"),
+            ({"ball": "linf"}, TypeError, "ball"),
+            ({"replays": 0}, ValueError, "replays"),
+            ({"replays": 1.5}, TypeError, "replays"),
+            ({"step_size": 0.0}, ValueError, "step_size"),
+            ({"weighting": "kl"}, TypeError, "weighting"),
+            ({"batch_size": 0}, ValueError, "batch_size"),
+        ),
+    ),
+    Row(
         kr.adversarial.Madry,
         "object",
         outcome=step_of,
@@ -90,6 +120,33 @@ ROWS = [
         bad_arguments=(
             ({"beta": "much"}, TypeError, "beta"),
             ({"beta": -1.0}, ValueError, "beta"),
+            ({"from_logits": 1}, TypeError, "from_logits"),
+        ),
+    ),
+    Row(
+        kr.adversarial.SRAT,
+        "object",
+        arguments={"strength": 0.7, "temperature": 0.4, "features": "hidden"},
+        outcome=test_srat.stepped_weights,
+        reference=test_srat.reference,
+        knob={"strength": 0.2},
+        bad_arguments=(
+            ({"base": "madry"}, TypeError, "base"),
+            ({"strength": -0.5}, ValueError, "strength"),
+            ({"temperature": 0.0}, ValueError, "temperature"),
+        ),
+    ),
+    Row(
+        kr.adversarial.SmoothCompSum,
+        "object",
+        arguments={"tau": 0.5, "rho": 2.0, "nu": 0.7},
+        outcome=test_smooth_comp_sum.stepped_weights,
+        reference=test_smooth_comp_sum.reference,
+        knob={"tau": 1.5},
+        bad_arguments=(
+            ({"tau": -1.0}, ValueError, "tau"),
+            ({"rho": 0.0}, ValueError, "rho"),
+            ({"nu": "some"}, TypeError, "nu"),
             ({"from_logits": 1}, TypeError, "from_logits"),
         ),
     ),

@@ -1,4 +1,4 @@
-"""Layers with reparametrized kernels, and ensembles with learned weights."""
+"""Layers with reparametrized kernels or disturbed features, and ensembles with learned weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import keras_reweight as kr
 from keras_reweight.core.testing import Row
 from tests.reweight.layers import (
+    test_adversarial_style,
     test_companded_conv2d,
     test_companded_dense,
     test_learnable_ensemble,
@@ -66,6 +67,22 @@ ROWS = [
     _weighted(kr.layers.WeightedConv1D, test_weighted_conv1d, 1, False),
     _weighted(kr.layers.WeightedConv2D, test_weighted_conv2d, 2, True),
     _weighted(kr.layers.WeightedConv3D, test_weighted_conv3d, 3, False),
+    Row(
+        kr.layers.AdversarialStyle,
+        "layer",
+        inputs=lambda: {"inputs": test_adversarial_style.X},
+        reference=test_adversarial_style.reference,
+        bad_arguments=(
+            ({"adversarial_weight": -1.0}, ValueError, "adversarial_weight"),
+            ({"adversarial_weight": "ten"}, TypeError, "adversarial_weight"),
+            ({"probabilities": (0.5, 0.5)}, ValueError, "probabilities"),
+            ({"probabilities": (1.5, -0.5, 0.0)}, ValueError, "probabilities"),
+            ({"probabilities": 0.5}, TypeError, "probabilities"),
+            ({"epsilon": 0.0}, ValueError, "epsilon"),
+            ({"data_format": "last"}, ValueError, "data_format"),
+            ({"seed": 0.5}, TypeError, "seed"),
+        ),
+    ),
     Row(
         kr.layers.CompandedDense,
         "layer",
