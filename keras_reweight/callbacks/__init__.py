@@ -15,6 +15,7 @@ from keras_reweight.callbacks.greedy_group_dro import GreedyGroupDRO
 from keras_reweight.callbacks.group_dro import GroupDRO
 from keras_reweight.callbacks.group_hedge import GroupHedge
 from keras_reweight.callbacks.group_reweight import GroupReweight
+from keras_reweight.callbacks.hypervolume_weight import HypervolumeWeight
 from keras_reweight.callbacks.kl_annealing import KLAnnealing
 from keras_reweight.callbacks.kl_dro_reweight import KLDROReweight
 from keras_reweight.callbacks.loss_history_reweight import LossHistoryReweight
@@ -48,6 +49,7 @@ __all__ = [
     "GroupDRO",
     "GroupHedge",
     "GroupReweight",
+    "HypervolumeWeight",
     "KLAnnealing",
     "KLDROReweight",
     "LossHistoryReweight",

@@ -31,7 +31,8 @@ class BalanceLosses(TrainingCallback):
 
     Returns:
         A `keras.callbacks.Callback` for `fit`. Each epoch's logs get `<name>_<output>`, the weight
-        of the loss of that output at the end of the epoch.
+        of the loss of that output at the end of the epoch; a `keras.callbacks.TensorBoard` that is
+        listed later writes them as `epoch_<name>_<output>`.
 
     Raises:
         TypeError: If `balancer` is no `TaskBalancer`.

@@ -10,6 +10,7 @@ from keras_reweight.functional.gairat_weights import gairat_weights
 from keras_reweight.functional.gaussian_kl import gaussian_kl
 from keras_reweight.functional.gaussian_overlap import gaussian_overlap
 from keras_reweight.functional.hard_patch_mask import hard_patch_mask
+from keras_reweight.functional.hypervolume import hypervolume
 from keras_reweight.functional.loss_statistics import loss_statistics
 from keras_reweight.functional.max_variance_subset import max_variance_subset
 from keras_reweight.functional.mix_domain_heads import mix_domain_heads
@@ -38,6 +39,7 @@ __all__ = [
     "gaussian_kl",
     "gaussian_overlap",
     "hard_patch_mask",
+    "hypervolume",
     "loss_statistics",
     "max_variance_subset",
     "mix_domain_heads",

@@ -2,6 +2,7 @@
 
 from keras_reweight.layers.adversarial_style import AdversarialStyle
 from keras_reweight.layers.ard_prior import ARDPrior
+from keras_reweight.layers.arl_fusion import ARLFusion
 from keras_reweight.layers.companded_conv2d import CompandedConv2D
 from keras_reweight.layers.companded_dense import CompandedDense
 from keras_reweight.layers.csqmi_regularizer import CSQMIRegularizer
@@ -21,6 +22,7 @@ from keras_reweight.layers.with_loss_predictor import WithLossPredictor
 
 __all__ = [
     "ARDPrior",
+    "ARLFusion",
     "AdversarialStyle",
     "CSQMIRegularizer",
     "CompandedConv2D",

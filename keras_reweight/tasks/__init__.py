@@ -11,6 +11,7 @@ from keras_reweight.tasks.loss_balancing import LossBalancing
 from keras_reweight.tasks.mgda import MGDA
 from keras_reweight.tasks.pcgrad import PCGrad
 from keras_reweight.tasks.recap import RECAP
+from keras_reweight.tasks.samo import SAMO
 from keras_reweight.tasks.task_balancer import TaskBalancer, TaskStatistics
 from keras_reweight.tasks.uncertainty_weights import UncertaintyWeights
 from keras_reweight.tasks.upgrad import UPGrad
@@ -27,6 +28,7 @@ __all__ = [
     "MGDA",
     "PCGrad",
     "RECAP",
+    "SAMO",
     "TaskBalancer",
     "TaskStatistics",
     "UPGrad",

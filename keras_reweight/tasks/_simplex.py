@@ -12,12 +12,21 @@ from keras import ops
 def onto_simplex(point: Any):
     """The nearest point with entries not negative that sum to one."""
     count = point.shape[0]
+    ranks = ops.convert_to_tensor(np.arange(1, count + 1, dtype="float32"))
+    return _onto_simplex(point, ranks)
+
+
+def _onto_simplex(point, ranks):
     # Ascending on every backend, then turned round.
     falling = ops.flip(ops.sort(point), axis=0)
-    ranks = ops.convert_to_tensor(np.arange(1, count + 1, dtype="float32"))
-    thresholds = (ops.cumsum(falling) - 1.0) / ranks
-    last = ops.sum(ops.cast(falling > thresholds, "int32")) - 1
-    return ops.maximum(point - ops.take(thresholds, last), 0.0)
+    # The shift by which the largest entries sum to one is greatest for the right number of them.
+    return ops.relu(point - ops.max((ops.cumsum(falling) - 1.0) / ranks))
+
+
+def momenta(iterations: int):
+    """Of accelerated gradient descent, float32 of shape `(iterations,)`."""
+    number = np.arange(iterations, dtype="float32")
+    return ops.convert_to_tensor(number / (number + 3.0))
 
 
 def projected_descent(slope: Callable[[Any], Any], bound: Any, count: int, iterations: int):
@@ -27,11 +36,13 @@ def projected_descent(slope: Callable[[Any], Any], bound: Any, count: int, itera
     """
     begin = ops.full((count,), 1.0 / count, dtype="float32")
     rate = 1.0 / ops.maximum(bound, 1e-12)
+    ranks = ops.convert_to_tensor(np.arange(1, count + 1, dtype="float32"))
+    known = momenta(iterations)
 
+    # Few operations: on torch each of them is a call of its own.
     def step(number, state):
         weights, ahead = state
-        new = onto_simplex(ahead - rate * slope(ahead))
-        momentum = ops.cast(number, "float32") / (ops.cast(number, "float32") + 3.0)
-        return new, new + momentum * (new - weights)
+        new = _onto_simplex(ahead - rate * slope(ahead), ranks)
+        return new, new + known[number] * (new - weights)
 
     return ops.fori_loop(0, iterations, step, (begin, begin))[0]

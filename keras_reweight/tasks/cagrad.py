@@ -68,8 +68,8 @@ class CAGrad(TaskBalancer):
 
         def slope(weights):
             product = ops.matmul(gram, weights)
-            length = ops.sqrt(ops.maximum(ops.sum(weights * product), _SMALLEST))
-            return with_mean + radius * product / length
+            length = ops.sqrt(ops.relu(ops.sum(weights * product)) + _SMALLEST)
+            return with_mean + (radius / length) * product
 
         # The curvature of the root at half the length of the mean; it has no bound near zero.
         start = ops.sqrt(ops.maximum(ops.mean(with_mean), _SMALLEST))

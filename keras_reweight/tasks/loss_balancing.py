@@ -6,13 +6,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops, tree
 
 from keras_reweight.core.functional_step import FunctionalStepModel
-from keras_reweight.core.selection import all_layers, select_layers
 from keras_reweight.core.term_losses import term_losses
-from keras_reweight.tasks.task_balancer import TaskBalancer, TaskStatistics
+from keras_reweight.tasks._objectives import (
+    check_objectives,
+    initial,
+    shared_positions,
+    statistics_of,
+    task_names,
+)
+from keras_reweight.tasks.samo import SAMO
+from keras_reweight.tasks.task_balancer import TaskBalancer
 
 
 @keras.saving.register_keras_serializable(package="keras_reweight")
@@ -28,7 +34,8 @@ class LossBalancing(FunctionalStepModel):
     only: what lies behind, the heads, follows the plain sum of the losses. Without, weights act on
     everything.
 
-    `<task>_loss` and `<task>_weight` are in the logs of `fit` (means over the epoch).
+    `<task>_loss` and `<task>_weight` are in the logs of `fit` (means over the epoch), and so in the
+    event files of `keras.callbacks.TensorBoard`.
 
     Args:
         model: A built `keras.Model`.
@@ -37,6 +44,8 @@ class LossBalancing(FunctionalStepModel):
             the model in training mode, or `None` for the compiled losses. Defaults to `None`.
         shared: Layers whose weights all tasks share, as layer names, a predicate, a `re.Pattern`,
             layers or a list of these; `None` for all. Defaults to `None`.
+        perturb: `SAMO`, if the gradients are to be those at neighbors of the weights. Defaults to
+            `None`.
         name: String. Defaults to `"loss_balancing"`.
         **kwargs: Arguments of `keras.Model`.
 
@@ -44,9 +53,9 @@ class LossBalancing(FunctionalStepModel):
         A `keras.Model` for `compile` and `fit`; `model` is the trained model afterwards.
 
     Raises:
-        TypeError: If `model`, `balancer` or `objectives` is of another kind.
-        ValueError: If `model` is not built, there are fewer than two losses, or `shared` chooses
-            nothing that is trained.
+        TypeError: If `model`, `balancer`, `objectives` or `perturb` is of another kind.
+        ValueError: If `model` is not built, there are fewer than two losses, `shared` chooses
+            nothing that is trained, or `perturb` meets a balancer that is trained itself.
 
     Example:
 
@@ -71,6 +80,7 @@ class LossBalancing(FunctionalStepModel):
 
     Cost:
         One forward pass, and one backward pass a loss if the balancer asks for gradients, else one.
+        `SAMO` says what it costs.
     """
 
     needs_loss = False
@@ -83,15 +93,24 @@ class LossBalancing(FunctionalStepModel):
         *,
         objectives: Mapping[str, Callable] | None = None,
         shared: Any = None,
+        perturb: SAMO | None = None,
         name: str = "loss_balancing",
         **kwargs: Any,
     ):
         if not isinstance(balancer, TaskBalancer):
             raise TypeError(f"`balancer` must be a TaskBalancer, got {balancer!r}.")
-        _check_objectives(objectives)
+        check_objectives(objectives)
+        if perturb is not None and not isinstance(perturb, SAMO):
+            raise TypeError(f"`perturb` must be a SAMO or None, got {perturb!r}.")
+        if perturb is not None and balancer.learned(2):
+            raise ValueError(
+                f"`perturb`={perturb!r} needs weights of gradients, and `balancer`={balancer!r} "
+                "is trained on the losses themselves."
+            )
         super().__init__(model, name=name, **kwargs)
         self.balancer = balancer
         self.shared = shared
+        self.perturb = perturb
         objectives = None if objectives is None else dict(objectives)
         self._hold(objectives=objectives, _shared=shared_positions(self, shared))
 
@@ -101,7 +120,7 @@ class LossBalancing(FunctionalStepModel):
             object.__setattr__(self, name, value)
 
     def compile(self, optimizer="rmsprop", loss=None, **kwargs):
-        names = self._task_names(loss)
+        names = task_names(self.model, self.objectives, loss)
         if len(names) < 2:
             raise ValueError(
                 f"LossBalancing.compile: `loss`={loss!r} gives {len(names)} losses, at least two "
@@ -128,20 +147,9 @@ class LossBalancing(FunctionalStepModel):
         # Keras itself reports the compiled losses.
         return ("loss", "weight") if self.objectives is not None else ("weight",)
 
-    def _task_names(self, loss):
-        if self.objectives is not None:
-            return list(self.objectives)
-        entries = loss if isinstance(loss, (dict, list, tuple)) else []
-        if isinstance(entries, dict):
-            return [str(key) for key, value in entries.items() if value is not None]
-        names = list(getattr(self.model, "output_names", None) or [])
-        names = names if len(names) == len(entries) else [f"task{i}" for i in range(len(entries))]
-        return [name for name, value in zip(names, entries, strict=True) if value is not None]
-
     def neutral_step(self, x, y, sample_weight):
-        count = ops.shape(tree.flatten(x)[0])[0]
-        if self.balancer.needs:
-            return self._step_of_gradients(x, y, sample_weight, count)
+        if self.balancer.needs or self.perturb is not None:
+            return self._step_of_gradients(x, y, sample_weight)
 
         def total(x, y):
             losses, penalty = self._terms(x, y, sample_weight)
@@ -152,17 +160,14 @@ class LossBalancing(FunctionalStepModel):
                 return self.balancer.combined(ops.stack(losses), learned) + penalty
             return ops.sum(weights * ops.stack(losses)) + penalty
 
+        count = ops.shape(tree.flatten(x)[0])[0]
         return self.apply_step(self.counted(total), x, y, count=count)
 
-    def _step_of_gradients(self, x, y, sample_weight, count):
-        def scalars(x, y):
-            losses, penalty = self._terms(x, y, sample_weight)
-            return [*losses, penalty]
-
-        found, gradients, updates = self.counted(scalars).values_and_grads(x, y, commits=True)
-        losses, gradients, penalty = found[:-1], gradients[:-1], gradients[-1]
-        self.commit(updates)
-        weights = self._balance(ops.stack(losses), gradients)
+    def _step_of_gradients(self, x, y, sample_weight):
+        passes = self._one_pass if self.perturb is None else self._perturbed_passes
+        losses, added, gradients, penalty = passes(x, y, sample_weight)
+        stacked = ops.stack(losses)
+        weights = self._balance(stacked, gradients)
         shared = set(self._shared)
         total = []
         for place, extra in enumerate(penalty):
@@ -172,28 +177,76 @@ class LossBalancing(FunctionalStepModel):
             total.append(sum(parts) + extra)
         self.optimizer.apply(total, self.trainable_variables)
         self._track(losses, weights)
-        loss = ops.sum(weights * ops.stack(losses)) + found[-1]
-        self._loss_tracker.update_state(loss, sample_weight=count)
+        count = ops.shape(tree.flatten(x)[0])[0]
+        self._loss_tracker.update_state(ops.sum(weights * stacked) + added, sample_weight=count)
         return self.get_metrics_result()
 
-    def _terms(self, x, y, sample_weight):
+    def _one_pass(self, x, y, sample_weight):
+        """Losses, penalty, the gradient of each loss and that of the penalty."""
+
+        def scalars(x, y):
+            losses, penalty = self._terms(x, y, sample_weight)
+            return [*losses, penalty]
+
+        found, gradients, updates = self.counted(scalars).values_and_grads(x, y, commits=True)
+        self.commit(updates)
+        return found[:-1], found[-1], gradients[:-1], gradients[-1]
+
+    def _perturbed_passes(self, x, y, sample_weight):
+        """The same with the gradient of each loss at a neighbor of its own."""
+
+        def scalars(x, y):
+            losses, penalty = self._terms(x, y, sample_weight)
+            return [ops.mean(ops.stack(losses)), penalty, *losses]
+
+        def terms(x, y):
+            return self._terms(x, y, sample_weight, counts=False)[0]
+
+        def evaluated(x, y):
+            return self._terms(x, y, sample_weight, training=False, counts=False)[0]
+
+        def loss(values, task):
+            return self.counted(evaluated).value(x, y, values=values)[task]
+
+        def slope(values, task):
+            function = self.counted(lambda x, y: terms(x, y)[task])
+            return function.value_and_grad(x, y, values=values)[1]
+
+        variables = self.trainable_variables
+        everything = list(range(len(variables)))
+        own = [place for place in everything if place not in set(self._shared)]
+        places = [everything, everything, *[own] * len(self._names)]
+        found, slopes, updates = self.counted(scalars).values_and_grads(
+            x, y, commits=True, places=places
+        )
+        values = [ops.convert_to_tensor(variable) for variable in variables]
+        step = ops.cast(self.optimizer.iterations, "int32")
+        gradients = []
+        for task, parts in enumerate(slopes[2:]):
+            known = dict(enumerate(slopes[0])) | dict(zip(own, parts, strict=True))
+            moved = self.perturb.neighbor(loss, values, known, self._shared, step, task)
+            gradients.append(slope(moved, task))
+        self.commit(updates)
+        return found[2:], found[1], gradients, slopes[1]
+
+    def _terms(self, x, y, sample_weight, training=True, counts=True):
         """The losses as float32 scalars, and what is added with weight one."""
         if self.objectives is not None:
-            predict = self._predict
-            values = [objective(predict, x, y) for objective in self.objectives.values()]
+            values = [
+                objective(lambda x: self(x, training=training), x, y)
+                for objective in self.objectives.values()
+            ]
             penalties = list(self.losses)
         else:
-            y_pred, penalties = self.training_pass(x)
+            y_pred, penalties = self.training_pass(x, training=training)
             values = list(term_losses(self, x, y, y_pred, sample_weight).values())
-            # In here the predictions still carry their mask.
-            self.compute_metrics(x, y, y_pred, sample_weight)
+            if counts:
+                # In here the predictions still carry their mask.
+                self.compute_metrics(x, y, y_pred, sample_weight)
         penalty = ops.zeros((), "float32")
         for one in penalties:
             penalty = penalty + ops.cast(ops.sum(one), "float32")
         return [ops.reshape(ops.cast(value, "float32"), ()) for value in values], penalty
-
-    def _predict(self, x):
-        return self(x, training=True)
 
     def _balance(self, losses, gradients=None):
         # Copies: on torch an assignment changes the tensor that a variable gave.
@@ -205,17 +258,11 @@ class LossBalancing(FunctionalStepModel):
         return ops.stop_gradient(weights)
 
     def _statistics(self, losses, gradients):
-        gram = largest = mean = None
         if gradients is not None:
-            chosen = [[ops.cast(one[i], "float32") for i in self._shared] for one in gradients]
-            if "gram" in self.balancer.needs:
-                gram = _gram(chosen)
-            if "magnitudes" in self.balancer.needs:
-                kernels = [[abs(part) for part in one if len(part.shape) > 1] for one in chosen]
-                largest = ops.stack([ops.stack([ops.max(part) for part in one]) for one in kernels])
-                mean = ops.stack([ops.stack([ops.mean(part) for part in one]) for one in kernels])
+            gradients = [[one[place] for place in self._shared] for one in gradients]
         step = ops.cast(self.optimizer.iterations, "int32")
-        return TaskStatistics(losses, gram, largest, mean, step, ops.cast(self.epoch, "int32"))
+        epoch = ops.cast(self.epoch, "int32")
+        return statistics_of(self.balancer.needs, losses, gradients, step, epoch)
 
     def _track(self, losses, weights):
         values = [*losses] if self.objectives is not None else []
@@ -239,49 +286,14 @@ class LossBalancing(FunctionalStepModel):
                 "save `trainer.model`."
             )
         balancer = keras.saving.serialize_keras_object(self.balancer)
-        own = {"balancer": balancer, "objectives": None, "shared": self.shared}
+        perturb = keras.saving.serialize_keras_object(self.perturb)
+        own = {"balancer": balancer, "objectives": None, "shared": self.shared, "perturb": perturb}
         return {**super().get_config(), **own}
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None):
-        balancer = keras.saving.deserialize_keras_object(
-            config["balancer"], custom_objects=custom_objects
-        )
-        return super().from_config({**config, "balancer": balancer}, custom_objects)
-
-
-def initial(value: np.ndarray):
-    """An initializer that gives this array."""
-    return lambda shape, dtype=None: ops.convert_to_tensor(value, dtype)
-
-
-def shared_positions(model: keras.Model, shared: Any) -> list[int]:
-    """Places among the trainable variables of those of the chosen layers."""
-    variables = model.trainable_variables
-    if shared is None:
-        return list(range(len(variables)))
-    candidates = all_layers(model.model)
-    layers = select_layers(model.model, shared, candidates=candidates, argument="shared").touched
-    chosen = {id(variable) for layer in layers for variable in layer.trainable_variables}
-    places = [place for place, variable in enumerate(variables) if id(variable) in chosen]
-    if not places:
-        raise ValueError(
-            f"`shared`={shared!r} chooses no trainable weight of model {model.model.name!r}."
-        )
-    return places
-
-
-def _gram(gradients):
-    flat = [ops.concatenate([ops.reshape(part, (-1,)) for part in one]) for one in gradients]
-    rows = ops.stack(flat)
-    return ops.matmul(rows, ops.transpose(rows))
-
-
-def _check_objectives(objectives):
-    if objectives is None:
-        return
-    if not isinstance(objectives, Mapping) or not all(callable(f) for f in objectives.values()):
-        raise TypeError(
-            "`objectives` must be a dict of functions (predict, x, y) -> scalar, got "
-            f"{objectives!r}."
-        )
+        made = {
+            key: keras.saving.deserialize_keras_object(config[key], custom_objects=custom_objects)
+            for key in ("balancer", "perturb")
+        }
+        return super().from_config({**config, **made}, custom_objects)

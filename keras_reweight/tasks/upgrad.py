@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_reweight.core.validation import check_integer
+from keras_reweight.tasks._simplex import momenta
 from keras_reweight.tasks.task_balancer import TaskBalancer
 
 #: Of the trace: what keeps the inner products invertible, and when they count as zero.
@@ -70,11 +71,13 @@ class UPGrad(TaskBalancer):
         # The trace bounds the largest eigenvalue.
         rate = 1.0 / (1.0 + count * _REGULARIZATION)
 
+        descent = unit - rate * gram
+        known = momenta(self.iterations)
+
         def step(number, state):
             rows, ahead = state
-            new = ops.maximum(ahead - rate * ops.matmul(ahead, gram), lowest)
-            number = ops.cast(number, "float32")
-            return new, new + number / (number + 3.0) * (new - rows)
+            new = ops.maximum(ops.matmul(ahead, descent), lowest)
+            return new, new + known[number] * (new - rows)
 
         rows, _ = ops.fori_loop(0, self.iterations, step, (lowest, lowest))
         return ops.sum(rows, axis=0), state

@@ -8,6 +8,7 @@ from keras import ops
 
 import keras_reweight as kr
 from keras_reweight.core.testing import Row
+from tests.reweight.layers import test_arl_fusion
 from tests.reweight.meta.models import steps
 from tests.reweight.tasks import (
     models,
@@ -18,6 +19,7 @@ from tests.reweight.tasks import (
     test_gradient_influence,
     test_lagrangian,
     test_recap,
+    test_samo,
     test_uncertainty_weights,
 )
 
@@ -79,6 +81,7 @@ ROWS = [
             ({"balancer": "equal"}, TypeError, "balancer"),
             ({"objectives": 3}, TypeError, "objectives"),
             ({"shared": ["tail"]}, ValueError, "shared"),
+            ({"perturb": 0.05}, TypeError, "perturb"),
         ),
     ),
     Row(
@@ -89,6 +92,73 @@ ROWS = [
         bad_arguments=(
             ({"balancer": "dwa"}, TypeError, "balancer"),
             ({"balancer": kr.tasks.PCGrad()}, ValueError, "balancer"),
+        ),
+    ),
+    Row(
+        kr.callbacks.HypervolumeWeight,
+        "callback",
+        arguments={"metrics": ["loss"], "modes": ["min"], "reference": [9.0], "gain": 0.8},
+        knob={"minimum": 0.1},
+        bad_arguments=(
+            ({"metrics": []}, ValueError, "metrics"),
+            ({"metrics": 3}, TypeError, "metrics"),
+            ({"metrics": ["accuracy_of_nobody"]}, ValueError, "metrics"),
+            ({"modes": "up"}, ValueError, "modes"),
+            ({"modes": ["min", "max"]}, ValueError, "modes"),
+            ({"reference": [1.0, 2.0]}, ValueError, "reference"),
+            ({"reference": 1.0}, TypeError, "reference"),
+            ({"minimum": -0.1}, ValueError, "minimum"),
+            ({"gain": 0.0}, ValueError, "gain"),
+        ),
+    ),
+    Row(
+        kr.functional.hypervolume,
+        "function",
+        inputs=lambda: {
+            "points": np.array([[0.5, 0.2, 0.5], [0.6, 0.3, 0.4], [0.4, 0.6, 0.9]], "float32"),
+            "reference": np.array([0.0, 0.0, 1.0], "float32"),
+        },
+        arguments={"modes": ["max", "max", "min"]},
+        knob={"reference": np.array([-0.5, 0.0, 1.0], "float32")},
+        reference="tests.reweight.functional.test_hypervolume:reference",
+        bad_arguments=(
+            ({"points": np.zeros((2, 2), "float32")}, ValueError, "points"),
+            ({"reference": np.zeros((1, 3), "float32")}, ValueError, "reference"),
+            ({"modes": "up"}, ValueError, "modes"),
+            ({"modes": ["max"]}, ValueError, "modes"),
+        ),
+    ),
+    Row(
+        kr.layers.ARLFusion,
+        "object",
+        arguments={"units": 3, "mode": "sum", "temperature": 4.0, "clip": 0.2, "start_step": 0},
+        outcome=test_arl_fusion.outcome,
+        reference=test_arl_fusion.reference_outcome,
+        knob={"temperature": 1.0},
+        bad_arguments=(
+            ({"units": 0}, ValueError, "units"),
+            ({"units": 2.5}, TypeError, "units"),
+            ({"mode": "product"}, ValueError, "mode"),
+            ({"temperature": 0.0}, ValueError, "temperature"),
+            ({"clip": 0.0}, ValueError, "clip"),
+            ({"start_step": -1}, ValueError, "start_step"),
+            ({"start_step": 0.5}, TypeError, "start_step"),
+        ),
+    ),
+    Row(
+        kr.tasks.SAMO,
+        "object",
+        arguments={"rho": 0.3, "beta": 0.7, "mu": 0.02, "adaptive": True, "seed": 2},
+        outcome=test_samo.outcome,
+        reference=test_samo.reference_outcome,
+        knob={"rho": 0.6},
+        bad_arguments=(
+            ({"rho": 0.0}, ValueError, "rho"),
+            ({"beta": 1.5}, ValueError, "beta"),
+            ({"beta": "half"}, TypeError, "beta"),
+            ({"mu": 0.0}, ValueError, "mu"),
+            ({"adaptive": 1}, TypeError, "adaptive"),
+            ({"seed": -1}, ValueError, "seed"),
         ),
     ),
     Row(
