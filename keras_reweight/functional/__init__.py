@@ -9,6 +9,7 @@ from keras_reweight.functional.f_divergence_weight import f_divergence_weight
 from keras_reweight.functional.gairat_weights import gairat_weights
 from keras_reweight.functional.gaussian_kl import gaussian_kl
 from keras_reweight.functional.gaussian_overlap import gaussian_overlap
+from keras_reweight.functional.gradient_variance_gap import gradient_variance_gap
 from keras_reweight.functional.hard_patch_mask import hard_patch_mask
 from keras_reweight.functional.hypervolume import hypervolume
 from keras_reweight.functional.loss_statistics import loss_statistics
@@ -38,6 +39,7 @@ __all__ = [
     "gairat_weights",
     "gaussian_kl",
     "gaussian_overlap",
+    "gradient_variance_gap",
     "hard_patch_mask",
     "hypervolume",
     "loss_statistics",

@@ -11,6 +11,7 @@ from keras import ops
 from keras_reweight.core.forward import predictions_of
 from keras_reweight.core.functional_step import FunctionalStepModel
 from keras_reweight.core.validation import check_integer, check_number
+from keras_reweight.sharpness._trajectory import packed_weights, trajectory_term
 
 
 @keras.saving.register_keras_serializable(package="keras_reweight")
@@ -20,7 +21,8 @@ class MESA(FunctionalStepModel):
     The average `ema = decay * ema + (1 - decay) * weights` is taken after every step, of
     normalization statistics as well. From `start_epoch` on the loss gets
     `weight * T^2 * KL(softmax(z_ema / T) || softmax(z / T))`, where `z_ema` are the logits of the
-    averaged model, in inference mode on the same batch. That costs a forward pass, `SAM` costs a
+    averaged model, in inference mode on the same batch; weights of samples weigh it like the loss,
+    and positions that a Keras mask leaves out have none. That costs a forward pass, `SAM` costs a
     forward and a backward pass. Under label noise the effect is close to that of label smoothing:
     compare with it.
 
@@ -111,11 +113,12 @@ class MESA(FunctionalStepModel):
         past = self.step_function(lambda x: predictions_of(self.model, x), of=averaged)
         y_past = past.value(x, values=values)
         active = ops.cast(self.epoch >= self.start_epoch, "float32")
+        weights = packed_weights(y, sample_weight)
 
         def total(x, y, y_past):
             loss, y_pred = self.compiled_loss_and_outputs(x, y, sample_weight)
-            agreement = trajectory_loss(y_past, y_pred, self.temperature)
-            return loss + active * self.weight * ops.cast(ops.mean(agreement), loss.dtype)
+            term = trajectory_term(y_past, y_pred, self.temperature, weights)
+            return loss + active * self.weight * ops.cast(term, loss.dtype)
 
         logs = self.apply_step(self.counted(total), x, y, y_past, count=ops.shape(x)[0])
         for average, variable in zip(self._averages, averaged, strict=True):
@@ -135,13 +138,6 @@ class MESA(FunctionalStepModel):
     def get_config(self) -> dict:
         own = ("weight", "temperature", "decay", "start_epoch")
         return {**super().get_config(), **{key: getattr(self, key) for key in own}}
-
-
-def trajectory_loss(y_past: Any, y_pred: Any, temperature: float) -> Any:
-    """`T^2 KL(softmax(past / T) || softmax(present / T))` of every position, float32."""
-    past = ops.log_softmax(ops.cast(y_past, "float32") / temperature, axis=-1)
-    present = ops.log_softmax(ops.cast(y_pred, "float32") / temperature, axis=-1)
-    return temperature**2 * ops.sum(ops.exp(past) * (past - present), axis=-1)
 
 
 def _given(value):

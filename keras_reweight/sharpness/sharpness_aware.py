@@ -78,10 +78,16 @@ class SharpnessAware(FunctionalStepModel):
         values = [ops.convert_to_tensor(variable) for variable in variables]
         rule = SAM() if self.rule is None else self.rule
         _, beyond, _ = function.value_and_grad(x, y, values=rule.neighbor(values, gradients))
+        found = self.adjusted(rule.combine(gradients, beyond), x, y)
         self.commit(updates)
-        self.optimizer.apply(rule.combine(gradients, beyond), variables)
+        self.optimizer.apply(found, variables)
         self._loss_tracker.update_state(loss, sample_weight=ops.shape(tree.flatten(x)[0])[0])
         return self.get_metrics_result()
+
+    def adjusted(self, gradients: list[Any], x: Any, y: Any) -> list[Any]:
+        """What subclasses make of the gradients of the rule, before the optimizer gets them."""
+        del x, y
+        return gradients
 
     def get_config(self) -> dict:
         rule = keras.saving.serialize_keras_object(self.rule)

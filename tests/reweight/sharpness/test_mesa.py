@@ -7,7 +7,7 @@ from keras import ops
 
 import keras_reweight as kr
 from keras_reweight.core.testing.compare import assert_close
-from keras_reweight.sharpness.mesa import trajectory_loss
+from keras_reweight.sharpness._trajectory import trajectory_loss, trajectory_term
 from tests.reweight.meta import models
 
 RATE = 0.2
@@ -54,6 +54,20 @@ def test_the_term_is_a_divergence():
     np.testing.assert_allclose(
         ops.convert_to_numpy(found), [25.0 * (p * np.log(p / q)).sum()], 1e-4
     )
+
+
+def test_positions_without_a_place_in_the_loss_have_none_in_the_term():
+    past, present = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype("float32")
+    present[1, 2:], present[2, 0] = 0.0, 0.0
+    weights = np.array([[1.0], [0.5], [2.0]], "float32")
+    losses = ops.convert_to_numpy(trajectory_loss(past, present, 2.0))
+    counted = present.any(axis=-1)
+    masked = keras.layers.Masking()(ops.convert_to_tensor(present))
+    found = trajectory_term(past, masked, 2.0, weights[:, 0])
+    expected = (losses * weights)[counted].sum() / counted.sum()
+    np.testing.assert_allclose(ops.convert_to_numpy(found), expected, rtol=1e-5)
+    found = trajectory_term(past, present, 2.0, weights)
+    np.testing.assert_allclose(ops.convert_to_numpy(found), (losses * weights).mean(), rtol=1e-5)
 
 
 def test_statistics_are_averaged_and_the_model_is_not_touched_by_the_pass():
