@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -19,6 +18,7 @@ from keras_compress.post_training import (
     GPTQ,
     Codebook,
     CoordinateDescent,
+    LearnedPower,
     LearnedRounding,
     PowerSearch,
     ResComp,
@@ -33,7 +33,7 @@ BATCH, STEPS, NUM_CALIBRATION, NUM_TEST = 32, 500, 64, 300
 BITS = (4, 3, 2)
 NEAREST, SYMMETRIC, IN_GROUPS = "rounding", "rounding, symmetric", "GPTQ, groups of 32"
 PERPLEXITY, STORED, SECONDS = "perplexity", "bits a weight", "seconds"
-FLOAT = "float"
+FLOAT, LEARNED = "float", "NUPES, learned"
 #: Label -> solver, and options of `quantize`.
 SOLVERS: dict = {
     NEAREST: (RoundToNearest(), {}),
@@ -50,17 +50,18 @@ SOLVERS: dict = {
     "GWQ": (SparseOutliers(RoundToNearest()), {}),
     "AdaRound": (LearnedRounding(steps=300), {"symmetric": True}),
     "NUPES": (PowerSearch(), {"symmetric": True}),
+    LEARNED: (LearnedPower(), {"symmetric": True}),
     "k-means": (Codebook(), {}),
     "coordinate descent": (CoordinateDescent(GPTQ()), {}),
 }
 
 
-def compare(text: str, seeds, quick: bool, widths: Sequence[int] = BITS) -> Result:
+def compare(text: str, seeds, quick: bool) -> Result:
     """Perplexity of every solver at every bit width, and the checks of the criterion."""
     result = Result()
     ids, num_characters = encode(text)
     for seed in seeds:
-        _one_seed(result, ids, num_characters, seed, 40 if quick else STEPS, widths)
+        _one_seed(result, ids, num_characters, seed, 40 if quick else STEPS)
 
     def gap(label, bits):
         found = result.center(_arm(label, bits), PERPLEXITY)
@@ -77,8 +78,10 @@ def compare(text: str, seeds, quick: bool, widths: Sequence[int] = BITS) -> Resu
             result.at_most(f"loss of {label} over that of {other} at {bits} bits", share, limit)
     rise = gap("BAQ", 3) - gap("GPTQ", 3)
     result.at_most("loss of BAQ minus that of GPTQ at 3 bits, in nats", rise, 0.003)
-    rise = gap("NUPES", 3) - gap(SYMMETRIC, 3)
-    result.at_most("loss of NUPES minus symmetric rounding at 3 bits, in nats", rise, 0.002)
+    for label in ("NUPES", LEARNED):
+        rise = gap(label, 3) - gap(SYMMETRIC, 3)
+        text = f"loss of {label} minus symmetric rounding at 3 bits, in nats"
+        result.at_most(text, rise, 0.002)
     return result
 
 
@@ -96,7 +99,7 @@ def trained(ids: np.ndarray, num_characters: int, seed: int, steps: int):
     return model, calibration, test
 
 
-def _one_seed(result, ids, num_characters, seed, steps, widths):
+def _one_seed(result, ids, num_characters, seed, steps):
     model, calibration, test = trained(ids, num_characters, seed, steps)
     weights = model.get_weights()
     judge = keras.models.clone_model(model)
@@ -108,7 +111,7 @@ def _one_seed(result, ids, num_characters, seed, steps, widths):
 
     measure(FLOAT, weights)
     importance = token_importance(model, calibration[0])
-    for bits in widths:
+    for bits in BITS:
         for label, (solver, options) in SOLVERS.items():
             if options.get("token_weights"):
                 options = {**options, "token_weights": importance}

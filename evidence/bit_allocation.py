@@ -32,9 +32,9 @@ import keras
 import numpy as np
 from keras import layers
 
+from evidence._character_transformer import BLOCKS, transformer
 from evidence._characters import LENGTH, cross_entropy, encode, mean_loss, windows
 from evidence.data import take
-from evidence.language_model_pruning import BLOCKS, transformer
 from evidence.result import Result
 from evidence.training import accuracy, compile_classifier, start
 from keras_compress.bits import allocate_bits, layer_importance

@@ -66,8 +66,15 @@ _TOGETHER = (
     "quantized_files",
     "signature",
     "adversarial_training",
+    "adversarial_budget",
+    "adversarial_style",
+    "adversarial_long_tail",
     "sharpness",
+    "trajectories",
+    "udim",
     "loss_balancing",
+    "samo",
+    "modalities",
     "gradient_annealing",
     "datamodel_matching",
     "curvature_edit",
@@ -105,6 +112,7 @@ ALONE = (
     "torch_pruning_peer",
     "attacks_peer",
     "adversarial_step_cost",
+    "balancing_cost",
 )
 #: In the order of the report.
 NAMES = _TOGETHER + ALONE

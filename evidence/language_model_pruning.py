@@ -27,8 +27,8 @@ from __future__ import annotations
 
 import keras
 import numpy as np
-from keras import layers
 
+from evidence._character_transformer import BLOCKS, transformer
 from evidence._characters import LENGTH, cross_entropy, encode, mean_loss, windows
 from evidence.result import Result
 from evidence.training import start
@@ -45,7 +45,7 @@ from keras_compress.pruning import (
 )
 
 SEEDS = 3
-BATCH, STEPS, WIDTH, BLOCKS = 32, 500, 64, ("block_0", "block_1", "block_2")
+BATCH, STEPS = 32, 500
 DOMAIN, GENERAL = "perplexity on Shakespeare", "perplexity on WikiText"
 
 
@@ -120,37 +120,3 @@ def _one_seed(result, texts, num_characters, seed, steps):
         options = {"allocation": UniformAllocation(), **options}
         prune_weights(model, sparsity, criterion=criterion, layers=list(BLOCKS), **options)
         measure(arm)
-
-
-def transformer(num_characters: int) -> keras.Model:
-    """Logits of the next character at every position."""
-    inputs = keras.Input((LENGTH,), dtype="int32")
-    x = layers.Embedding(num_characters, WIDTH, name="characters")(inputs)
-    places = layers.Embedding(LENGTH, WIDTH, name="places")
-    x = x + places(keras.ops.expand_dims(keras.ops.arange(LENGTH), 0))
-    for name in BLOCKS:
-        x = Block(name=name)(x)
-    x = layers.LayerNormalization(name="norm")(x)
-    return keras.Model(inputs, layers.Dense(num_characters, name="head")(x))
-
-
-class Block(layers.Layer):
-    """Attention to what came before and a dense layer, each added to its input."""
-
-    def __init__(self, **options):
-        super().__init__(**options)
-        self.norms = [layers.LayerNormalization(name=f"norm_{n}") for n in range(2)]
-        self.attention = layers.MultiHeadAttention(4, WIDTH // 4, name="attention")
-        self.up = layers.Dense(4 * WIDTH, "relu", name="up")
-        self.down = layers.Dense(WIDTH, name="down")
-
-    def build(self, shape):
-        self.attention.build(shape, shape)
-        for part in (*self.norms, self.up):
-            part.build(shape)
-        self.down.build((*shape[:-1], 4 * WIDTH))
-
-    def call(self, x):
-        h = self.norms[0](x)
-        x = x + self.attention(h, h, use_causal_mask=True)
-        return x + self.down(self.up(self.norms[1](x)))

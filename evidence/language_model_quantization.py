@@ -14,15 +14,16 @@ Setting: Transformer over characters: 3 blocks of pre-normalized attention (4 he
 layer of 256, width 64, windows of 64; trained for 500 steps of 32 windows of Tiny Shakespeare, Adam
 0.003. The kernels in the blocks are quantized, one scale an output if nothing else is said, on 64
 windows of the training text; perplexity per character on 300 windows of the last tenth. AdaRound:
-300 steps, symmetric. RSQ: rotation in the layer, tokens weighted by attention, GPTQ. GWQ: 1 % of
+300 steps, symmetric. NUPES: exponents from a search with nearest codes, or learned with the codes
+for 1000 steps. RSQ: rotation in the layer, tokens weighted by attention, GPTQ. GWQ: 1 % of
 the weights in 16 bits, the rest rounded. `bits a weight` counts all that is stored for the kernels,
 `seconds` the whole run, with compilation where something is compiled. Loss: logarithm of the
 perplexity minus that of the float model.
 
 Criterion: At 3 and at 2 bits, the loss of GPTQ is at most 0.7 of that of rounding, those of GPTAQ
 and ResComp at most 1.15 of that of GPTQ, that of k-means at most that of rounding. At 3 bits, the
-loss of BAQ is at most that of GPTQ plus 0.003, that of NUPES at most that of symmetric rounding
-plus 0.002.
+loss of BAQ is at most that of GPTQ plus 0.003, that of NUPES, in both forms, at most that of
+symmetric rounding plus 0.002.
 """
 
 from __future__ import annotations

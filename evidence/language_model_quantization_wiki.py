@@ -1,4 +1,4 @@
-"""A small language model on WikiText-2 at 3 and 2 bits, by every solver.
+"""A small language model on WikiText-2 at 4, 3 and 2 bits, by every solver.
 
 Claim: As for Shakespeare: rounding with feedback (GPTQ) loses much less than rounding to nearest,
 and what was built on it keeps that at few bits.
@@ -9,8 +9,8 @@ Setting: As for Shakespeare, but trained, solved and measured on WikiText-2.
 
 Criterion: As for Shakespeare: at 3 and at 2 bits, the loss of GPTQ is at most 0.7 of that of
 rounding, those of GPTAQ and ResComp at most 1.15 of that of GPTQ, that of k-means at most that of
-rounding. At 3 bits, the loss of BAQ is at most that of GPTQ plus 0.003, that of NUPES at most that
-of symmetric rounding plus 0.002.
+rounding. At 3 bits, the loss of BAQ is at most that of GPTQ plus 0.003, that of NUPES, in both
+forms, at most that of symmetric rounding plus 0.002.
 """
 
 from __future__ import annotations
@@ -22,4 +22,4 @@ SEEDS = 1
 
 
 def run(data, seeds, quick) -> Result:
-    return compare(data.wikitext, seeds, quick, widths=(3, 2))
+    return compare(data.wikitext, seeds, quick)

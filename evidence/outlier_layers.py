@@ -2,8 +2,9 @@
 
 Claim: Where a few inputs are far larger than the rest, scaling them (AWQ), one scale an input
 (AdaDim) and above all a rotation before GPTQ (RSQ) lose much less than rounding at the same bits.
-Where inputs are correlated, choosing up or down by the outputs (AdaRound) does, and improving codes
-one by one is better than GPTQ. Keeping the weights with the largest gradients outside the grid
+Where inputs are correlated, choosing up or down by the outputs (AdaRound) does, learning exponent
+and codes of powers together (NUPES) loses less than searching the exponent, and improving codes one
+by one is better than GPTQ. Keeping the weights with the largest gradients outside the grid
 (GWQ) is better than keeping random ones.
 
 Paper: Lin et al., AWQ, arXiv 2306.00978; Heo et al., AdaDim, arXiv 2309.15531; Sung et al., RSQ,
@@ -20,8 +21,9 @@ solve on, loss on the test images. GWQ keeps 1 % of the weights.
 
 Criterion: On outliers at 3 bits, AWQ has at most half of the error of rounding, AdaDim at most 0.7
 of it, and GPTQ after a rotation at most a quarter of that of GPTQ. On correlated inputs at 4 and 3
-bits, AdaRound has at most half of the error of rounding on the same symmetric grid, and codes
-improved one by one have at most that of GPTQ. On MNIST at 3 and 2 bits, the loss with GWQ is below
+bits, AdaRound has at most half of the error of rounding on the same symmetric grid, learned powers
+at most 0.7 of that of the best exponent, and codes improved one by one have at most that of GPTQ.
+On MNIST at 3 and 2 bits, the loss with GWQ is below
 that with random outliers.
 """
 
@@ -38,6 +40,7 @@ from keras_compress.post_training import (
     Codebook,
     CoordinateDescent,
     LayerProblem,
+    LearnedPower,
     LearnedRounding,
     PowerSearch,
     Rotated,
@@ -56,6 +59,7 @@ SOLVERS = (
     ("AWQ", AWQ(), False),
     ("AdaRound, symmetric", LearnedRounding(), True),
     ("NUPES, symmetric", PowerSearch(shared=False), True),
+    ("NUPES, learned, symmetric", LearnedPower(shared=False), True),
     ("k-means", Codebook(), False),
     ("JLCM", Codebook(mapping="learned"), False),
     ("GPTQ", GPTQ(), False),
@@ -93,6 +97,7 @@ def run(data, seeds, quick) -> Result:
     for bits in (4, 3):
         for arm, base, limit in (
             ("AdaRound, symmetric", "rounding, symmetric", 0.5),
+            ("NUPES, learned, symmetric", "NUPES, symmetric", 0.7),
             ("one by one after GPTQ", "GPTQ", 1.0),
         ):
             text = f"error of {arm} over that of {base}, correlated, {bits} bits"
