@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+from benchmarks import one_thread
+
 BATCH, STEPS_PER_EPOCH, DISCARDED = 64, 8, 2
 PLAIN, FORWARD = "plain", "forward"
 #: Need the gradient of every loss.
@@ -100,25 +97,8 @@ def _trainer(name, tasks):
 
 def measure_in_process(backend: str, tasks: int, rounds: int) -> dict[str, list[float]]:
     """`measure` in a fresh process on the given backend, with one thread."""
-    environment = {
-        **os.environ,
-        "KERAS_BACKEND": backend,
-        "OMP_NUM_THREADS": "1",
-        "TF_NUM_INTRAOP_THREADS": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
-    command = [sys.executable, "-m", "benchmarks.balancing_step", "--rounds", str(rounds)]
-    done = subprocess.run(
-        [*command, "--tasks", str(tasks)],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed on {backend}:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])["milliseconds"]
+    arguments = ("--rounds", str(rounds), "--tasks", str(tasks))
+    return one_thread.milliseconds("benchmarks.balancing_step", backend, *arguments)
 
 
 def main() -> None:
